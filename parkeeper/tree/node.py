@@ -111,9 +111,15 @@ class Znode:
 
     def with_bytes(self, data: bytes) -> Znode:
         """After a stranger wrote the data key: its bytes, no version moves."""
+        fresh = self.copy()
+        fresh.data = data
+        return fresh
+
+    def copy(self) -> Znode:
+        """Another one like it, to be changed before anybody sees it."""
         return Znode(
             self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.aversion, self.owner, self.acl,
-            data, self.node_rev, self.stat_rev,
+            self.data, self.node_rev, self.stat_rev,
         )  # fmt: skip
 
     @property

@@ -1,0 +1,58 @@
+"""Answers: what a planned write will reply, encoded only when its commit's revision is known."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from parkeeper.tree.node import Kids, Znode, pack_stat
+from parkeeper.wire import multi
+from parkeeper.wire.jute import write_string
+
+EMPTY: Final = 0
+PATH: Final = 1
+STAT: Final = 2
+PATH_AND_STAT: Final = 3
+MULTI: Final = 4
+FAILED_MULTI: Final = 5
+
+
+class Answer(NamedTuple):
+    """The reply to one request, or one result of a multi.
+
+    Attributes:
+        kind: one of the numbers above.
+        path: of a created znode.
+        node, kids: whose Stat is answered: the state right after this operation.
+        results: of a multi: (operation, answer); of a failed one: the codes, one per operation.
+        code: header code; other than 0 only where changes were made all the same (a claim that ended a session).
+        unfinished: a close of a session that needs more commits.
+    """
+
+    kind: int
+    path: str = ""
+    node: Znode | None = None
+    kids: Kids | None = None
+    results: tuple[tuple[int, Answer], ...] = ()
+    codes: tuple[int, ...] = ()
+    code: int = 0
+    unfinished: bool = False
+
+
+NOTHING: Final = Answer(EMPTY)
+
+
+def encode(answer: Answer) -> bytes:
+    """The body of the reply; the znodes in it are settled by now."""
+    kind, path, node, kids = answer[:4]
+    if kind == EMPTY:
+        return b""
+    if kind == PATH:
+        return write_string(path)
+    if kind == MULTI:
+        return b"".join([multi.result(op, encode(each)) for op, each in answer.results]) + multi.END
+    if kind == FAILED_MULTI:
+        return b"".join([multi.failure(code) for code in answer.codes]) + multi.END
+    if node is None:
+        raise AssertionError("an answer with a Stat has a node")
+    stat = pack_stat(node, kids)
+    return stat if kind == STAT else write_string(path) + stat

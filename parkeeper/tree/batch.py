@@ -1,0 +1,201 @@
+"""A batch: requests planned one after the other on one view, folded into one commit (PROTOCOL sections 3 and 4).
+
+Several changes of one item become its last value; what was created and deleted inside the batch leaves no item. The
+journal keeps them all, in order. A batch takes requests as long as one commit of this store can hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from parkeeper.tree import encoding, journal
+from parkeeper.tree.answers import Answer
+from parkeeper.tree.changes import CREATE, DELETE, END_SESSION, SET_ACL, SET_DATA, SET_SESSION, Change, Write
+from parkeeper.tree.node import Kids, Znode
+from parkeeper.tree.sessions import Session
+from parkeeper.tree.view import View
+
+Asked = TypeVar("Asked")
+
+Fits = Callable[[int, int, int, int], bool]
+"""guards, puts, deletes, bytes -> whether one commit can hold them (`Store.fits`)."""
+
+_OVERHEAD = 96
+"""Bytes of an item's fixed part and of its journal entry, rounded up."""
+
+Item = Znode | Kids | Session | bytes | None
+"""What becomes of an item: encoded when the batch is sealed; None: deleted."""
+
+
+@dataclass(slots=True)
+class Planned(Generic[Asked]):
+    """One request in a batch.
+
+    Attributes:
+        asked: the request.
+        code: 0, or the code it was refused with.
+        answer: what to reply when it was not.
+        position: of its write; -1 if it changes nothing.
+        changes: in order.
+        looked: its own guards.
+    """
+
+    asked: Asked
+    code: int
+    answer: Answer
+    position: int
+    changes: list[Change]
+    looked: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """The writes of a batch, folded: what a commit puts and deletes, and its journal. Fences are not in it yet."""
+
+    guards: Mapping[str, int]
+    puts: Mapping[str, bytes]
+    deletes: list[str]
+    journal: bytes
+
+
+@dataclass(slots=True)
+class Batch(Generic[Asked]):
+    """Requests planned on one view.
+
+    Args:
+        view: fresh.
+        fits: the store's limits.
+    """
+
+    view: View
+    fits: Fits
+    planned: list[Planned[Asked]] = field(default_factory=list["Planned[Asked]"])
+    guards: dict[str, int] = field(default_factory=dict[str, int])
+    taken: set[int] = field(default_factory=set[int])
+    _items: dict[str, Item] = field(default_factory=dict[str, Item])
+    _writes: list[Write] = field(default_factory=list[Write])
+    _size: int = 0
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether there is no write in it: then there is nothing to commit."""
+        return not self._writes
+
+    def wrote(self, name: str) -> bool:
+        """Whether an earlier request of the batch writes this item."""
+        return name in self._items
+
+    def refused(self, asked: Asked, code: int, answer: Answer) -> None:
+        """Take in a request that changes nothing, with the guards its answer rests on."""
+        looked = self.view.looked
+        self.guards.update(looked)
+        self.planned.append(Planned(asked, code, answer, -1, [], looked))
+
+    def take(self, asked: Asked, answer: Answer) -> bool:
+        """Take in what the view has just planned, if one commit can hold it as well.
+
+        Returns False, with the view as before the request, if it can't.
+        """
+        view = self.view
+        changes, looked = view.changes, view.looked
+        size = self._size
+        new: dict[str, None] = {}
+        for change in changes:
+            size += _size_of(change)
+            for name in _names(change):
+                if name not in self._items:
+                    new[name] = None
+        fresh_guards = sum(1 for name in looked if name not in self.guards)
+        gone = sum(1 for item in self._items.values() if item is None) if changes[0].kind != SET_DATA else 0
+        # Counted as if nothing folded; a delete counts like a put, which every store's limit allows for.
+        puts = len(self._items) + len(new) - gone + len(self.taken | view.taken)
+        if not self.fits(len(self.guards) + fresh_guards, puts, gone, size):
+            view.undo()
+            return False
+        self._size = size
+        for change in changes:
+            self._fold(change)
+        self._writes.append(Write(view.position, changes))
+        self.guards.update(looked)
+        self.taken |= view.taken
+        self.planned.append(Planned(asked, 0, answer, view.position, changes, looked))
+        view.position += 1
+        return True
+
+    def _fold(self, change: Change) -> None:
+        items, kind, path = self._items, change.kind, change.path[1:]
+        if kind == SET_DATA and change.node is not None:
+            items["stat/" + path] = change.node
+            items["data/" + path] = change.node.data or b""
+        elif kind == CREATE and change.node is not None:
+            items["node/" + path] = change.node
+            items["data/" + path] = change.node.data or b""
+            items["kids/" + change.parent[1:]] = change.kids
+        elif kind == DELETE:
+            base = self.view.replica.nodes.get(change.path)
+            self._remove("node/" + path, base is not None)
+            self._remove("data/" + path, base is not None)
+            self._remove("stat/" + path, base is not None and base.stat_rev > 0)
+            self._remove("kids/" + path, change.path in self.view.replica.kids)
+            items["kids/" + change.parent[1:]] = change.kids
+        elif kind == SET_ACL and change.node is not None:
+            items["node/" + path] = change.node
+        elif kind == SET_SESSION:
+            items[f"session/{change.session}"] = change.record
+        elif kind == END_SESSION:
+            self._remove(f"session/{change.session}", change.session in self.view.replica.sessions)
+
+    def _remove(self, name: str, existed: bool) -> None:
+        if existed:
+            self._items[name] = None
+        else:
+            self._items.pop(name, None)
+
+    def seal(self) -> Sealed:
+        """Encode everything; the batch takes no more."""
+        puts: dict[str, bytes] = {}
+        deletes: list[str] = []
+        for name, item in self._items.items():
+            if item is None:
+                deletes.append(name)
+            elif isinstance(item, bytes):
+                puts[name] = item
+            elif isinstance(item, Kids):
+                puts[name] = encoding.encode_kids(item)
+            elif isinstance(item, Session):
+                puts[name] = encoding.encode_session(item)
+            elif name.startswith("stat/"):
+                puts[name] = encoding.encode_stat(item)
+            else:
+                puts[name] = encoding.encode_node(item)
+        return Sealed(self.guards, puts, deletes, journal.encode(self._writes, self._items))
+
+
+def _names(change: Change) -> tuple[str, ...]:
+    """The items a change may put or delete."""
+    kind, path = change.kind, change.path[1:]
+    if kind == SET_DATA:
+        return "stat/" + path, "data/" + path
+    if kind == CREATE:
+        return "node/" + path, "data/" + path, "kids/" + change.parent[1:]
+    if kind == DELETE:
+        return "node/" + path, "data/" + path, "stat/" + path, "kids/" + path, "kids/" + change.parent[1:]
+    if kind == SET_ACL:
+        return ("node/" + path,)
+    return (f"session/{change.session}",)
+
+
+def _size_of(change: Change) -> int:
+    """Bytes of a change's items, their names and its journal entry; an upper bound."""
+    node = change.node
+    size = _OVERHEAD * 3 + 5 * len(change.path) + len(change.parent)
+    if node is not None:
+        size += len(node.data or b"") + 2 * len(node.acl.encoded)
+    return size
+
+
+def written(changes: list[Change]) -> set[str]:
+    """The names of the items that changes write."""
+    return {name for change in changes for name in _names(change)}

@@ -1,0 +1,48 @@
+"""Changes: the effects of a write, one by one, in the order in which watches see them.
+
+A change carries the state after it, so that applying it is assignment. The planner makes them with pending zxids;
+a follower makes the same ones from a commit's journal (`parkeeper.tree.journal`).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from parkeeper.tree.node import Kids, Znode
+from parkeeper.tree.sessions import Session
+
+CREATE: Final = 1
+DELETE: Final = 2
+SET_DATA: Final = 3
+SET_ACL: Final = 4
+SET_SESSION: Final = 5
+END_SESSION: Final = 6
+
+
+class Change(NamedTuple):
+    """One effect on a znode or a session.
+
+    Attributes:
+        kind: one of the numbers above.
+        path: of the znode, "" for a session's.
+        node: the znode after it; None for a delete and for sessions.
+        parent: path of the parent where its `kids` move: create and delete.
+        kids: the parent's `Kids` after it.
+        session: the session's id where it is about one.
+        record: the session after it, None when it ends.
+    """
+
+    kind: int
+    path: str
+    node: Znode | None = None
+    parent: str = ""
+    kids: Kids | None = None
+    session: int = 0
+    record: Session | None = None
+
+
+class Write(NamedTuple):
+    """The changes of one request: one position, one zxid."""
+
+    position: int
+    changes: list[Change]
