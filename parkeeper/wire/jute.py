@@ -68,12 +68,10 @@ def read_buffer(payload: bytes, at: int) -> tuple[bytes | None, int]:
     """
     length: int = INT.unpack_from(payload, at)[0]
     start = at + 4
-    if length < 0:
-        if length == -1:
-            return None, start
-        raise Malformed(f"a buffer of {length} bytes")
+    if length == -1:
+        return None, start
     end = start + length
-    if end > len(payload):
+    if length < 0 or end > len(payload):
         raise Malformed(f"a buffer of {length} bytes where {len(payload) - start} are left")
     return payload[start:end], end
 
@@ -84,20 +82,28 @@ def read_string(payload: bytes, at: int) -> tuple[str | None, int]:
     Raises:
         Malformed: the length is below -1, or reaches past the end.
     """
-    raw, end = read_buffer(payload, at)
-    return (None if raw is None else raw.decode("utf-8", "replace")), end
+    length: int = INT.unpack_from(payload, at)[0]
+    start = at + 4
+    if length == -1:
+        return None, start
+    end = start + length
+    if length < 0 or end > len(payload):
+        raise Malformed(f"a string of {length} bytes where {len(payload) - start} are left")
+    return payload[start:end].decode("utf-8", "replace"), end
 
 
 def read_path(payload: bytes, at: int) -> tuple[str, int]:
     """A string that must not be null.
 
     Raises:
-        Malformed: it is null, or its length is impossible.
+        Malformed: it is null, or its length is below 0 or reaches past the end.
     """
-    text, end = read_string(payload, at)
-    if text is None:
-        raise Malformed("a null path")
-    return text, end
+    length: int = INT.unpack_from(payload, at)[0]
+    start = at + 4
+    end = start + length
+    if length < 0 or end > len(payload):
+        raise Malformed(f"a string of {length} bytes where {len(payload) - start} are left")
+    return payload[start:end].decode("utf-8", "replace"), end
 
 
 def read_paths(payload: bytes, at: int) -> tuple[tuple[str, ...], int]:
