@@ -1,0 +1,58 @@
+"""Fixtures that start real servers once for a test run, and show their logs with a test that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from tests import processes
+from tests.servers import Consul, Etcd, ZooKeeper
+
+_starts: dict[processes.Process, int] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    _starts.clear()
+    for process in processes.RUNNING:
+        _starts[process] = process.log.stat().st_size
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for process in processes.RUNNING:
+            if said := process.tail(since=_starts.get(process, 0)):
+                report.sections.append((f"log of {process.name}", said))
+    return report
+
+
+@pytest.fixture(scope="session", params=["3.4", "3.5.1", "3.5.16"])
+def any_etcd(request: pytest.FixtureRequest) -> Iterator[Etcd]:
+    """One member of each etcd in turn; shared: a test uses a prefix of its own."""
+    with Etcd(version=request.param) as etcd:
+        yield etcd
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Iterator[Etcd]:
+    """One member of etcd 3.5.1; shared: a test uses a prefix of its own."""
+    with Etcd() as etcd:
+        yield etcd
+
+
+@pytest.fixture(scope="session")
+def consul() -> Iterator[Consul]:
+    """One Consul server; shared: a test uses a prefix of its own."""
+    with Consul() as consul:
+        yield consul
+
+
+@pytest.fixture(scope="session")
+def zookeeper() -> Iterator[ZooKeeper]:
+    """ZooKeeper 3.9.3 with a tick of 200 ms; shared."""
+    with ZooKeeper(tick_time=200) as zookeeper:
+        yield zookeeper
