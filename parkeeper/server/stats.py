@@ -1,0 +1,208 @@
+"""Counters: one object per server, one per connection; what four-letter words and `/metrics` print is made of these.
+
+Cheap where it counts: a reader adds once per slice, not once per request, and what can be derived (outstanding
+requests, connections) is derived by whoever asks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sized
+from typing import Final
+
+_BUCKETS: Final = 32
+_FINEST: Final = 16
+"""Buckets of times double, from a sixteenth of a ms."""
+
+
+class Latency:
+    """Times from a request's receipt to its answer, in ms.
+
+    Attributes:
+        count, total: how many, and their sum.
+        least, most, last: 0 while there is none.
+    """
+
+    __slots__ = ("_buckets", "count", "last", "least", "most", "total")
+
+    def __init__(self) -> None:
+        self._buckets = [0] * _BUCKETS
+        self.count = 0
+        self.total = 0.0
+        self.least = 0.0
+        self.most = 0.0
+        self.last = 0.0
+
+    def add(self, ms: float, count: int = 1) -> None:
+        """So many requests took this long."""
+        self._buckets[min(int(ms * _FINEST).bit_length(), _BUCKETS - 1)] += count
+        if not self.count or ms < self.least:
+            self.least = ms
+        self.most = max(self.most, ms)
+        self.count += count
+        self.total += ms * count
+        self.last = ms
+
+    @property
+    def average(self) -> float:
+        """Mean, 0 while there is none."""
+        return self.total / self.count if self.count else 0.0
+
+    def quantile(self, share: float) -> float:
+        """A time that this share (0..1) of the requests did not exceed; exact to a factor of two."""
+        left = share * self.count
+        for index, count in enumerate(self._buckets):
+            left -= count
+            if count and left <= 0:
+                return min(self.most, (1 << index) / _FINEST)
+        return self.most
+
+
+class ServerStats:
+    """What a keeper counts, since its start or the last `reset`.
+
+    Args:
+        now_ms: wall clock, ms since 1970.
+
+    Attributes:
+        connections: the live ones, those without a session too.
+        latency, reads, updates: of all requests; of those answered from the replica; of those that waited for a commit.
+        received, sent: packets, events and handshakes included.
+        bytes_received, bytes_sent: of the same.
+        events, event_bytes: watch events sent.
+        ops: requests per opcode.
+        asked: handshakes begun (`connection_request_count`).
+        rejected: connections refused for lack of room, or above the limit of their address.
+        dropped: connections we ended, for whatever reason (`connection_drop_count`).
+        cut_off: of these, peers that did not read.
+        late_handshakes: connections that asked for no session in time (`sessionless_connections_expired`).
+        large_requests: frames above the limit (`large_requests_rejected`).
+        auth_failed: refused `addauth` requests.
+        crashed: connections ended by an error of ours.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.now_ms = now_ms
+        self.started_ms = now_ms()
+        self.connections: set[ConnectionStats] = set()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all counts (`srst`)."""
+        self.latency = Latency()
+        self.reads = Latency()
+        self.updates = Latency()
+        self.received = 0
+        self.sent = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.events = 0
+        self.event_bytes = 0
+        self.ops: defaultdict[int, int] = defaultdict(int)
+        self.asked = 0
+        self.rejected = 0
+        self.dropped = 0
+        self.cut_off = 0
+        self.late_handshakes = 0
+        self.large_requests = 0
+        self.auth_failed = 0
+        self.crashed = 0
+
+    @property
+    def outstanding(self) -> int:
+        """Requests received and not answered yet."""
+        return sum(len(connection.queue) for connection in self.connections)
+
+    @property
+    def uptime_ms(self) -> int:
+        """ms since the start."""
+        return self.now_ms() - self.started_ms
+
+
+class ConnectionStats:
+    """What is counted of one connection.
+
+    Args:
+        server: whose totals grow with it.
+        host, port: the peer.
+        queue: its requests not answered yet.
+        drop: ends the connection gracefully; takes the reason, for the log.
+
+    Attributes:
+        established: wall clock ms.
+        session: its id, 0 before there is one; `timeout` ms, as negotiated.
+        received, sent: packets.
+        op, xid: of the last request; `op` 0 and `xid` -1 before there is one.
+        zxid: in the header of the last reply; 0 before there is one.
+        responded: wall clock ms of the last reply.
+    """
+
+    __slots__ = (
+        "drop", "established", "host", "latency", "op", "port", "queue", "received", "responded", "sent", "server",
+        "session", "timeout", "xid", "zxid",
+    )  # fmt: skip
+
+    def __init__(
+        self, server: ServerStats, host: str, port: int, queue: Sized, drop: Callable[[str], None]
+    ) -> None:
+        self.server = server
+        self.host = host
+        self.port = port
+        self.queue = queue
+        self.drop = drop
+        self.established = server.now_ms()
+        self.session = 0
+        self.timeout = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all counts (`crst`)."""
+        self.received = 0
+        self.sent = 0
+        self.op = 0
+        self.xid = -1
+        self.zxid = 0
+        self.responded = 0
+        self.latency = Latency()
+
+    def slice_done(self, size: int, requests: int, answered: int, ms: float, zxid: int) -> None:
+        """A reader handled a slice.
+
+        Args:
+            size: bytes received.
+            requests: frames in them.
+            answered: how many of these were answered from the replica at once.
+            ms: how long the slice took.
+            zxid: the replica's.
+        """
+        server = self.server
+        self.received += requests
+        server.received += requests
+        server.bytes_received += size
+        if answered:
+            self.latency.add(ms, answered)
+            server.latency.add(ms, answered)
+            server.reads.add(ms, answered)
+            self.zxid = zxid
+            self.responded = server.now_ms()
+
+    def waited(self, ms: float, zxid: int, update: bool) -> None:
+        """A request that had to wait in the response queue was answered.
+
+        Args:
+            ms: since it was received.
+            zxid: in its reply's header.
+            update: whether it waited for its own commit.
+        """
+        server = self.server
+        self.latency.add(ms)
+        server.latency.add(ms)
+        (server.updates if update else server.reads).add(ms)
+        self.zxid = zxid
+        self.responded = server.now_ms()
+
+    def sent_packets(self, count: int, size: int) -> None:
+        """Packets were handed to the transport; `size` in bytes."""
+        self.sent += count
+        self.server.sent += count
+        self.server.bytes_sent += size
