@@ -39,12 +39,20 @@ class ConnectRequest(NamedTuple):
 
 
 @decoder
-def connect_request(payload: bytes, at: int = 0) -> ConnectRequest:
-    """Decode a ConnectRequest; whatever comes behind the password decides nothing but readOnly."""
+def _read(payload: bytes, at: int) -> ConnectRequest:
     version, zxid, timeout, session = _FIXED.unpack_from(payload, at)
-    password, at = read_buffer(payload, at + 24)
+    password, at = read_buffer(payload, at + _FIXED.size)
     read_only = payload[at] != 0 if at < len(payload) else None
     return ConnectRequest(version, zxid, timeout, session, password, read_only)
+
+
+def connect_request(payload: bytes) -> ConnectRequest:
+    """Decode a ConnectRequest, a whole frame without its length; bytes behind the readOnly byte are ignored.
+
+    Raises:
+        Malformed: it ends before its password does, or the password's length is impossible.
+    """
+    return _read(payload, 0)
 
 
 def connect_response(timeout: int, session: int, password: bytes, read_only: bool | None) -> bytes:

@@ -1,7 +1,7 @@
 """Replies: whole packets with their length, and the bodies that go into them (reference 1.5 and 2.3).
 
 `reply` frames any body. Stats are given as their 68 bytes (`parkeeper.wire.records.pack_stat`), so that a caller may
-keep them packed. An error is the header alone, with two exceptions: a failed sasl step and a multiRead that met a
+keep them packed; ExistsResponse, SetDataResponse and SetACLResponse are nothing else. An error is the header alone, with two exceptions: a failed sasl step and a multiRead that met a
 bad operation have a body.
 """
 
@@ -59,11 +59,6 @@ def path_body(path: str | None) -> bytes:
 def create2_body(path: str, stat: bytes) -> bytes:
     """Create2Response."""
     return write_string(path) + stat
-
-
-def stat_body(stat: bytes) -> bytes:
-    """ExistsResponse, SetDataResponse, SetACLResponse."""
-    return stat
 
 
 def data_body(data: bytes | None, stat: bytes) -> bytes:
