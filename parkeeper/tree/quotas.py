@@ -4,8 +4,8 @@
     /zookeeper/quota<path>/zookeeper_stats    its data, as read, says what they hold: computed, no version moves
 
 The text is that of StatsTrack, `count=N,bytes=N` and, for hard limits, `=;byteHardLimit=N;countHardLimit=N`.
-Soft limits are logged, hard ones refuse, and both only where hard quotas are on. Only the deepest limits above a path
-are looked at (DataTree.getMaxPrefixWithQuota), and only if their stats node exists, as in ZooKeeper.
+Soft limits are logged, hard ones refuse (where the option says so). Only the deepest limits above a path are looked
+at (DataTree.getMaxPrefixWithQuota), and only if their stats node exists, as in ZooKeeper.
 
 Usage is that of the whole subtree, quotas inside it included: that is what ZooKeeper says after a restart. (While it
 runs it counts a change for the deepest quota only, which would make keepers that loaded at different times disagree.)
@@ -42,10 +42,10 @@ def forbidden(path: str) -> bool:
 
 
 class Limits(NamedTuple):
-    """What a limits node says; -1: no limit. `bytes` are those of data."""
+    """What a limits node says of znodes and of bytes of their data; -1: no limit."""
 
-    count: int = -1
-    bytes: int = -1
+    soft_count: int = -1
+    soft_bytes: int = -1
     hard_count: int = -1
     hard_bytes: int = -1
 
@@ -143,7 +143,7 @@ class Quotas:
         return b"count=%d,bytes=%d" % (usage.count, usage.bytes)
 
     def check_create(self, path: str, size: int, planned: Planned) -> None:
-        """Whether a znode more is allowed; to be asked only where hard quotas are on.
+        """Whether a znode more is allowed. Limits are those of the replica: a multi does not see its own.
 
         Args:
             path: of the znode.
@@ -159,7 +159,7 @@ class Quotas:
             self._check(subject, 1, size, planned)
 
     def check_set(self, path: str, old_size: int, new_size: int, planned: Planned) -> None:
-        """Whether data of another size is allowed; to be asked only where hard quotas are on.
+        """Whether data of another size is allowed.
 
         One that shrinks, but not enough, is refused as well. Sizes in bytes; `planned` and errors as for
         `check_create`.
@@ -182,10 +182,10 @@ class Quotas:
         usage = self._used(subject)
         if count:
             after = usage.count + planned.count(subject) + count
-            self._compare(subject, "count", after, limits.count, limits.hard_count)
+            self._compare(subject, "count", after, limits.soft_count, limits.hard_count)
         if size:
             after = usage.bytes + planned.bytes(subject) + size
-            self._compare(subject, "bytes", after, limits.bytes, limits.hard_bytes)
+            self._compare(subject, "bytes", after, limits.soft_bytes, limits.hard_bytes)
 
     def _compare(self, subject: str, what: str, after: int, soft: int, hard: int) -> None:
         limit = hard if hard > -1 else soft

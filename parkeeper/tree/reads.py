@@ -25,7 +25,7 @@ from parkeeper.tree.paths import ROOT
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.schemes import client_infos
 from parkeeper.tree.watches import Watcher, WatchTable
-from parkeeper.wire import replies, requests
+from parkeeper.wire import multi, replies, requests
 from parkeeper.wire.codes import Code
 from parkeeper.wire.op import Op
 
@@ -80,6 +80,29 @@ def get_children(
     if watch:
         watches.watch_child(path, watcher)
     return _names_of(replica, path or ROOT)
+
+
+def multi_read(replica: Replica, watches: WatchTable, watcher: Watcher, record: multi.MultiRead) -> bytes:
+    """The results of several getData and getChildren; each is refused on its own.
+
+    Where `record.broken`, whoever makes the reply is to put MARSHALLING_ERROR into its header.
+    """
+    return multi.multi_body(_result(replica, watches, watcher, kind, each) for kind, each in record.ops)
+
+
+def _result(
+    replica: Replica,
+    watches: WatchTable,
+    watcher: Watcher,
+    kind: int,
+    record: requests.GetData | requests.GetChildren,
+) -> bytes:
+    try:
+        if isinstance(record, requests.GetData):
+            return multi.result(kind, get_data(replica, watches, watcher, record))
+        return multi.result(kind, get_children(replica, watches, watcher, record))
+    except Refused as refused:
+        return multi.failure(refused.code)
 
 
 def get_children2(
@@ -211,6 +234,7 @@ READS: Final = cast(
         Op.GET_ACL: get_acl,
         Op.GET_CHILDREN: get_children,
         Op.GET_CHILDREN2: get_children2,
+        Op.MULTI_READ: multi_read,
         Op.CHECK_WATCHES: check_watches,
         Op.REMOVE_WATCHES: remove_watches,
         Op.SET_WATCHES: catch_up,

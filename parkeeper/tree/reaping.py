@@ -18,7 +18,6 @@ from typing import Final
 from parkeeper.tree.node import CONTAINER, Kids, Znode, ttl_of
 from parkeeper.tree.paths import parent_of
 
-
 _SPARE: Final = 1024
 """Dead entries the heap may hold besides one per TTL node, so that it is not rebuilt all the time."""
 

@@ -190,11 +190,8 @@ class WatchTable:
     def summary(self) -> Summary:
         """For `wchs`, which leaves child watches out, as all of `wch?` do (DataTree.dumpWatchesSummary)."""
         by_watcher = self._by_watcher()
-        return Summary(
-            len(by_watcher),
-            len(set().union(*by_watcher.values())),
-            sum(len(paths) for paths in by_watcher.values()),
-        )
+        paths = {path for watched in by_watcher.values() for path in watched}
+        return Summary(len(by_watcher), len(paths), sum(map(len, by_watcher.values())))
 
     def by_session(self) -> list[tuple[int, list[str]]]:
         """For `wchc`: the session of every watching connection, with the paths it watches."""
