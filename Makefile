@@ -1,0 +1,56 @@
+# Everything a person types: `make serve` on a fresh machine, `make test`, `make lint`. Nothing needs root.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The newest Python here that is at least 3.11; set PYTHON to choose another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$python >/dev/null && $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	&& echo $$python && break; done)
+PYTEST := $(BIN)/pytest --color=no
+
+.PHONY: serve test lint format soak conformance servers clean
+
+serve: $(VENV)/.serve
+	$(BIN)/parkeeper serve
+
+test: $(VENV)/.develop servers
+	$(PYTEST) -n 2 --dist loadfile -m "not soak and not conformance"
+
+# The same kinds of tests at length: hours if you let them.
+soak: $(VENV)/.develop servers
+	$(PYTEST) -m soak
+
+conformance: $(VENV)/.develop servers
+	$(PYTEST) -m conformance
+
+lint: $(VENV)/.develop
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/flake8 --select ASYNC parkeeper tests examples
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pytest -q --color=no tests/test_house.py
+
+format: $(VENV)/.develop
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# etcd, Consul and ZooKeeper for the tests, into .servers/; what this machine can't have is named, and skipped.
+servers: $(VENV)/.develop
+	$(BIN)/python tests/tools/fetch_servers.py
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "parkeeper needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade "pip>=25.1"  # the first that knows --group
+
+$(VENV)/.serve: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --editable .
+	touch $@
+
+$(VENV)/.develop: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --editable . --group test --group lint
+	touch $@ $(VENV)/.serve
+
+clean:
+	rm -rf $(VENV) .servers .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist
