@@ -180,13 +180,12 @@ class ClientListener(trio.abc.Listener[Transport]):
         return AnyStream(secure, host, port, left)
 
 
-def _host_and_port(address: object) -> tuple[str, int]:
+def _host_and_port(address: tuple[object, ...]) -> tuple[str, int]:
     """Of an address as the socket module gives it; a zone is dropped."""
-    match address:
-        case (str(host), int(port)) | (str(host), int(port), _, _):
-            return host.partition("%")[0], port
-        case _:
-            raise ValueError(f"not an internet address: {address!r}")
+    host, port = address[:2]
+    if not isinstance(host, str) or not isinstance(port, int):
+        raise TypeError(f"not an internet address: {address!r}")
+    return host.partition("%")[0], port
 
 
 async def listen(

@@ -15,6 +15,11 @@ from parkeeper.tree.schemes import Identities
 class Place(Protocol):
     """A spot in a response queue, held for a request that is being committed."""
 
+    @property
+    def order(self) -> int:
+        """How many requests of its connection entered the response queue before it."""
+        ...
+
     def before(self) -> None:
         """Answer all that this session asked before this request: it is about to be applied or refused."""
         ...
@@ -32,6 +37,32 @@ class Place(Protocol):
     def abandon(self) -> None:
         """No answer will come (session moved, keeper ended): the connection ends without one."""
         ...
+
+
+class Silent:
+    """The place of a request that the keeper makes itself: nobody waits for the answer, but somebody may look on.
+
+    Args:
+        done: called once with the code it was answered with, None if it was given up.
+    """
+
+    order = 0
+
+    def __init__(self, done: Callable[[int | None], None] | None = None) -> None:
+        self._done = done
+
+    def before(self) -> None:
+        """Nothing stands before it."""
+
+    def fulfil(self, zxid: int, code: int, body: bytes) -> None:  # noqa: ARG002  # the protocol's signature
+        """It was applied or refused."""
+        if self._done is not None:
+            self._done(code)
+
+    def abandon(self) -> None:
+        """It was given up."""
+        if self._done is not None:
+            self._done(None)
 
 
 class Attachment:
@@ -67,10 +98,13 @@ class Request:
         attachment: what the request dies with; None for requests of the keeper itself and session openings.
         identities: of the connection when the request was received.
         place: where the answer goes.
+        unless: asked at planning: True drops the request without an answer (a close decided by a clock, when the
+            client was heard of again).
         losses: commits lost to other keepers so far.
+        parts: ephemerals one commit may delete when a session must close in parts; 0: all at once.
     """
 
-    __slots__ = ("attachment", "identities", "losses", "op", "place", "record", "session")
+    __slots__ = ("attachment", "identities", "losses", "op", "parts", "place", "record", "session", "unless")
 
     def __init__(
         self,
@@ -80,6 +114,7 @@ class Request:
         attachment: Attachment | None,
         identities: Identities,
         place: Place,
+        unless: Callable[[], bool] | None = None,
     ) -> None:
         self.op = op
         self.record = record
@@ -87,4 +122,6 @@ class Request:
         self.attachment = attachment
         self.identities = identities
         self.place = place
+        self.unless = unless
         self.losses = 0
+        self.parts = 0

@@ -22,6 +22,11 @@ from parkeeper.errors import Compacted, Cut, WentBack
 
 T = TypeVar("T")
 
+TOLD = ("keeper/", "turn/", "meta", "data/")
+"""Items whose change outside a commit is told (`facade.Changed`)."""
+
+HISTORY_BYTES = 32 << 20
+
 LAZY = 0.005
 _SLICE_SECONDS = 0.001
 _SLICE_ENTRIES = 64  # under a mocked clock a slice would never end by time

@@ -28,13 +28,9 @@ from parkeeper.store.facade import (
     Survey,
 )
 from parkeeper.store.heads import pack_head, unpack_head
-from parkeeper.store.history import History
+from parkeeper.store.history import HISTORY_BYTES, TOLD, History
 from parkeeper.store.keys import Layout
 from parkeeper.store.urls import StoreOptions
-
-HISTORY_BYTES = 32 << 20
-TOLD = ("keeper/", "turn/", "meta", "data/")
-"""Items whose change outside a commit is told (`facade.Changed`)."""
 
 _servers: dict[str, MemoryServer] = {}
 

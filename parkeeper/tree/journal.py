@@ -59,7 +59,9 @@ def encode(writes: Iterable[Write], kept: Mapping[str, object]) -> bytes:
             if kind in (CREATE, SET_ACL) and change.node is not None:
                 final = kept.get("node/" + change.path[1:])
                 if not isinstance(final, Znode) or final.acl is not change.node.acl:
-                    parts.append(_PATH.pack(position, kind | _WITH_ACL, len(path)) + path + change.node.acl.encoded)
+                    parts.append(
+                        _PATH.pack(position, kind | _WITH_ACL, len(path)) + path + change.node.acl.encoded
+                    )
                     continue
             parts.append(_PATH.pack(position, kind, len(path)) + path)
     return b"".join(parts)

@@ -116,7 +116,7 @@ def get_children2(
     return _names_of(replica, path or ROOT) + _stat_of(replica, path or ROOT, node)
 
 
-def get_acl(replica: Replica, watches: WatchTable, watcher: Watcher, record: requests.GetAcl) -> bytes:  # noqa: ARG001
+def get_acl(replica: Replica, _watches: WatchTable, watcher: Watcher, record: requests.GetAcl) -> bytes:
     """The ACL and the Stat, to whoever may READ or ADMIN; hashes only to the latter."""
     path = record.path or ROOT
     node = replica.nodes.get(path)
@@ -128,7 +128,7 @@ def get_acl(replica: Replica, watches: WatchTable, watcher: Watcher, record: req
 
 def get_all_children_number(
     replica: Replica,
-    watches: WatchTable,  # noqa: ARG001
+    _watches: WatchTable,
     watcher: Watcher,
     record: requests.GetAllChildrenNumber,
 ) -> bytes:
@@ -150,7 +150,7 @@ def get_all_children_number(
 
 def get_ephemerals(
     replica: Replica,
-    watches: WatchTable,  # noqa: ARG001
+    _watches: WatchTable,
     watcher: Watcher,
     record: requests.GetEphemerals,
 ) -> bytes:
@@ -162,13 +162,13 @@ def get_ephemerals(
     return replies.children_body(paths)
 
 
-def who_am_i(replica: Replica, watches: WatchTable, watcher: Watcher, record: requests.WhoAmI) -> bytes:  # noqa: ARG001
+def who_am_i(_replica: Replica, _watches: WatchTable, watcher: Watcher, _record: requests.WhoAmI) -> bytes:
     """The identities of the connection."""
     return replies.who_am_i_body(client_infos(watcher.identities))
 
 
 def check_watches(
-    replica: Replica,  # noqa: ARG001
+    _replica: Replica,
     watches: WatchTable,
     watcher: Watcher,
     record: requests.CheckWatches,
@@ -180,7 +180,7 @@ def check_watches(
 
 
 def remove_watches(
-    replica: Replica,  # noqa: ARG001
+    _replica: Replica,
     watches: WatchTable,
     watcher: Watcher,
     record: requests.RemoveWatches,
@@ -191,7 +191,7 @@ def remove_watches(
     return b""
 
 
-def add_watch(replica: Replica, watches: WatchTable, watcher: Watcher, record: requests.AddWatch) -> bytes:  # noqa: ARG001
+def add_watch(_replica: Replica, watches: WatchTable, watcher: Watcher, record: requests.AddWatch) -> bytes:
     """A persistent watch, wherever: neither the node nor READ is asked for."""
     watches.watch(record.path, watcher, record.mode)
     return replies.int_body(Code.OK)

@@ -170,7 +170,9 @@ class Replica:
             return Znode(at, at, 0, 0, 0, 0, 0, acl or _NO_ACL, b"", revision, 0)
         stat = None if stat_value is None else encoding.decode_stat(stat_value)
         data = puts.get("data/" + path[1:])
-        node = encoding.build(encoding.decode_node(value), stat, data, revision, 0 if stat is None else revision)
+        node = encoding.build(
+            encoding.decode_node(value), stat, data, revision, 0 if stat is None else revision
+        )
         if acl is not None:
             node.acl = acl
         return node
@@ -182,7 +184,12 @@ class Replica:
         if value is not None:
             stat = encoding.decode_stat(value)
             data = puts.get("data/" + path[1:])
-            fresh.version, fresh.mzxid, fresh.mtime, fresh.stat_rev = stat.version, stat.mzxid, stat.mtime, revision
+            fresh.version, fresh.mzxid, fresh.mtime, fresh.stat_rev = (
+                stat.version,
+                stat.mzxid,
+                stat.mtime,
+                revision,
+            )
             fresh.data = None if stat.null and not data else data or b""
         return fresh
 
@@ -254,7 +261,11 @@ class Replica:
         self.reached(revision)
 
     def _load_node(
-        self, path: str, item: encoding.Stored, stat_item: encoding.Stored | None, data: encoding.Stored | None
+        self,
+        path: str,
+        item: encoding.Stored,
+        stat_item: encoding.Stored | None,
+        data: encoding.Stored | None,
     ) -> None:
         part = encoding.decode_node(item[1])
         stat = None if stat_item is None else encoding.decode_stat(stat_item[1])

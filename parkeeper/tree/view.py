@@ -204,3 +204,18 @@ class View:
         """A session is no more."""
         self._sessions.put(session, None)
         self.changes.append(Change(END_SESSION, "", session=session))
+
+
+def revision_of(replica: Replica, name: str) -> int:
+    """The revision a replica knows of an item that plans guard; 0 for absent."""
+    kind, _, rest = name.partition("/")
+    if kind == "kids":
+        kids = replica.kids.get("/" + rest)
+        return kids.rev if kids is not None else 0
+    if kind == "session":
+        session = replica.sessions.get(int(rest))
+        return session.rev if session is not None else 0
+    node = replica.nodes.get("/" + rest)
+    if node is None:
+        return 0
+    return node.node_rev if kind == "node" else node.stat_rev

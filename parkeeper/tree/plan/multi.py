@@ -15,6 +15,7 @@ from parkeeper.wire.codes import Code
 from parkeeper.wire.multi import Multi
 from parkeeper.wire.op import Op
 
+
 def multi(view: View, record: object, context: Context) -> Answer:
     """The results of all, or their codes: 0 before the failing one, -2 (RuntimeInconsistency) after it.
 
@@ -43,5 +44,3 @@ def _operation(view: View, op: int, record: object, context: Context) -> Answer:
     if op == Op.CHECK:
         return data.check(view, record, context)
     return data.set_data(view, expect(record, requests.SetData), context)
-
-

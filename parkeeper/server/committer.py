@@ -1,0 +1,321 @@
+"""The committer: one commit in flight per keeper; what arrives meanwhile is the next batch (PROTOCOL section 4).
+
+One round trip when idle, throughput that grows with load. Between batches go *errands*, the commits that a keeper
+makes for itself: a declaration of death, a clean stop, forgetting keepers long gone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from parkeeper.errors import GuardFailed, InDoubt, NotApplied, Rejected, StoreError, Unavailable
+from parkeeper.options import Options
+from parkeeper.server.applier import Applier, OwnCommit
+from parkeeper.server.doubt import Ended, Sender, Superseded
+from parkeeper.server.planner import Planner
+from parkeeper.server.requests import Request
+from parkeeper.store.facade import Commit, Head, Receipt, Store
+from parkeeper.tree.answers import NOTHING, encode
+from parkeeper.tree.batch import Batch
+from parkeeper.tree.encoding import Turn, encode_fence, encode_turn
+from parkeeper.wire.codes import Code
+
+log = logging.getLogger("parkeeper.committer")
+
+RETRY: Final = 0.1
+"""Seconds before a store that refused or could not be reached is asked again."""
+
+HELD: Final = 0.02
+"""Seconds between looks at requests that another keeper's ticket holds back."""
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """A commit of the keeper's own, guarded besides its head and fence.
+
+    Args:
+        guards, puts, deletes: item names.
+        fences: keepers whose fence is rewritten.
+        done: called with whether it happened; False when a guard failed.
+    """
+
+    guards: Mapping[str, int]
+    done: Callable[[bool], None]
+    puts: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+    deletes: Sequence[str] = ()
+    fences: Sequence[int] = ()
+
+
+@dataclass(slots=True)
+class CommitterStats:
+    """Counters of one incarnation."""
+
+    commits: int = 0
+    writes: int = 0
+    lost: int = 0
+    in_doubt: int = 0
+    superseded: int = 0
+    not_applied: int = 0
+    rejected: int = 0
+    confirmed: int = 0
+    tickets: int = 0
+    errands: int = 0
+
+
+class Committer:
+    """Plans, commits, and has applied.
+
+    Args:
+        store: where commits go.
+        applier: what applies them.
+        planner: the queue.
+        options: of the keeper.
+        head: identity of the registration, our first commit; `head_rev` is its revision.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        applier: Applier,
+        planner: Planner,
+        options: Options,
+        head: Head,
+        head_rev: int,
+        attempts: Callable[[], int],
+    ) -> None:
+        self.stats = CommitterStats()
+        self.head = head
+        self.head_rev = head_rev
+        self._store = store
+        self._applier = applier
+        self._replica = applier.replica
+        self._planner = planner
+        self._options = options
+        self._keeper = applier.keeper
+        self._attempts = attempts
+        self._sender = Sender(store, self._keeper, attempts, self._doubted)
+        self._errands: deque[Errand] = deque()
+        self._wake = trio.Event()
+        self._room = trio.Event()
+        self._idle = trio.Event()
+        self._ticket = 0
+        self._at_once = False
+
+    # What others call.
+
+    def submit(self, request: Request) -> None:
+        """Take a request in; its place gets the answer."""
+        self._planner.queue.append(request)
+        self._wake.set()
+
+    def errand(self, errand: Errand) -> None:
+        """Take an errand in; it goes before the next batch."""
+        self._errands.append(errand)
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Wait while too much is in flight in the whole keeper."""
+        while len(self._planner) > self._options.limits.in_flight:
+            self._room = trio.Event()
+            await self._room.wait()
+
+    async def drained(self) -> None:
+        """Wait until nothing waits or is under way."""
+        while self._planner or self._errands or not self._idle.is_set():
+            await self._idle.wait()
+            await trio.lowlevel.checkpoint()
+
+    def wake(self) -> None:
+        """A ticket came or went: what was held back may go."""
+        self._planner.forget_tickets()
+        self._wake.set()
+
+    def give_up(self) -> None:
+        """The incarnation ends: nobody will be answered."""
+        for request in self._planner.give_up():
+            request.place.abandon()
+
+    # The loop.
+
+    async def run(self) -> None:
+        """Commit for ever. Raises: `Ended`."""
+        while True:
+            if self._errands:
+                await self._run_errand(self._errands[0])
+                self._errands.popleft()
+                continue
+            if not self._planner:
+                self._idle.set()
+                await self._wake.wait()
+                self._wake = trio.Event()
+                self._idle = trio.Event()
+                continue
+            at_once, self._at_once = self._at_once, False
+            batch = self._planner.next(at_once)
+            if batch is not None:
+                await self._finish(batch)
+            elif self._planner.held:
+                with trio.move_on_after(HELD):
+                    await self._wake.wait()
+                self._wake = trio.Event()
+            self._room.set()
+
+    async def _finish(self, batch: Batch[Request]) -> None:
+        if batch.changes_nothing:
+            await self._confirm(batch)
+            return
+        sealed = batch.seal()
+        head = Head(self.head.incarnation, self.head.counter + 1, self._attempts())
+        puts = dict(sealed.puts)
+        deletes = sealed.deletes
+        for keeper in batch.taken:
+            puts[f"fence/{keeper}"] = encode_fence(self._keeper, *head)
+        if self._keeper in self._replica.registry.turns and not self._planner.impatient:
+            deletes.append(f"turn/{self._keeper}")
+        commit = self._commit(head, sealed.guards, puts, deletes, sealed.journal)
+        own = OwnCommit(head, batch.planned, puts, deletes)
+        try:
+            receipt = await self._send(commit, own)
+        except GuardFailed as failed:
+            self.stats.lost += 1
+            await self._catch_up(failed, commit.seen)
+            self._planner.lost(batch)
+            self._at_once = True
+            await self._put_ticket_up()
+        except Superseded:
+            self._planner.put_back(batch)
+        except (NotApplied, Unavailable) as error:
+            log.info("the store did not take a commit; trying again", extra={"reason": str(error)})
+            self.stats.not_applied += 1
+            self._planner.put_back(batch)
+            await trio.sleep(RETRY)
+        except Rejected as error:
+            self._rejected(batch, error)
+        else:
+            self.stats.commits += 1
+            self.stats.writes += len(batch.planned)
+            await self._applier.wait_for(receipt.revision)
+
+    def _commit(
+        self,
+        head: Head,
+        guards: Mapping[str, int],
+        puts: Mapping[str, bytes],
+        deletes: Sequence[str],
+        journal: bytes,
+    ) -> Commit:
+        """A commit of ours: guarded by our head and our fence, besides what it rests on."""
+        fence = self._replica.registry.fences.get(self._keeper, 0)
+        common = {f"head/{self._keeper}": self.head_rev, f"fence/{self._keeper}": fence}
+        return Commit(
+            self._keeper, head, {**guards, **common}, puts, deletes, journal, self._replica.revision
+        )
+
+    async def _send(self, commit: Commit, own: OwnCommit) -> Receipt:
+        """Send it until its fate is known; moves our head, and applies it if its turn has come."""
+        self._applier.expect(own)
+        try:
+            receipt = await self._sender.send(commit, self.head, self.head_rev)
+        except Superseded as superseded:
+            self.stats.superseded += 1
+            self._applier.forget(own)
+            self.head, self.head_rev = superseded.head, superseded.receipt.revision
+            await self._applier.wait_for(self.head_rev)
+            raise
+        except StoreError:
+            self._applier.forget(own)
+            raise
+        self.head, self.head_rev = own.head, receipt.revision
+        self._applier.answered(own, receipt)
+        return receipt
+
+    async def _catch_up(self, failed: GuardFailed, seen: int) -> None:
+        """Another keeper was first: see what it did. Raises: `Ended` if there is nothing to see."""
+        if failed.newest <= seen:
+            raise Ended(f"replica and store disagree: a guard failed, and no commit is newer than {seen}")
+        await self._applier.wait_for(failed.newest)
+
+    async def _confirm(self, batch: Batch[Request]) -> None:
+        """A batch that changes nothing is true if the replica is up to date: one linearizable read tells."""
+        planned_at = self._replica.revision
+        newest = await self.newest()
+        if newest > planned_at or self._replica.revision != planned_at:
+            await self._applier.wait_for(newest)
+            self._planner.put_back(batch)
+            self._at_once = True
+            return
+        self.stats.confirmed += 1
+        for each in batch.planned:
+            place = each.asked.place
+            place.before()
+            place.fulfil(self._replica.zxid, each.code, b"" if each.code else encode(each.answer))
+
+    async def newest(self) -> int:
+        """The newest commit's revision, however long the store takes to say it."""
+        while True:
+            try:
+                return await self._store.head()
+            except (Unavailable, NotApplied, InDoubt) as error:
+                log.debug("the store did not say its head", extra={"reason": str(error)})
+                await trio.sleep(RETRY)
+
+    def _rejected(self, batch: Batch[Request], error: Rejected) -> None:
+        """The store will not take it as it is: one by one, and what is refused alone is refused for good."""
+        self.stats.rejected += 1
+        if len(batch.planned) > 1:
+            self._planner.put_back(batch)
+            self._planner.single(len(batch.planned))
+            return
+        request = batch.planned[0].asked
+        path = str(getattr(request.record, "path", ""))
+        log.error("the store refused a request", extra={"reason": str(error), "op": request.op, "path": path})
+        request.place.before()
+        request.place.fulfil(self._replica.zxid, Code.BAD_ARGUMENTS, encode(NOTHING))
+
+    async def _put_ticket_up(self) -> None:
+        """Lost too often: ask the others to let us go first. Courtesy, so whatever goes wrong is ignored."""
+        names = self._planner.impatient
+        there = self._replica.registry.turns.get(self._keeper)
+        if not names or (there is not None and there[0].names >= names):
+            return
+        self._ticket += 1
+        self.stats.tickets += 1
+        turn = Turn(self.head.incarnation, self._ticket, names)
+        try:
+            await self._store.put(f"turn/{self._keeper}", encode_turn(turn))
+        except StoreError as error:
+            log.debug("a ticket could not be put up", extra={"reason": str(error)})
+
+    async def _run_errand(self, errand: Errand) -> None:
+        """Commit an errand; whatever fails before it certainly happened is tried again."""
+        while True:
+            head = Head(self.head.incarnation, self.head.counter + 1, self._attempts())
+            puts = {**errand.puts, **{f"fence/{x}": encode_fence(self._keeper, *head) for x in errand.fences}}
+            commit = self._commit(head, errand.guards, puts, errand.deletes, b"")
+            own = OwnCommit(head, (), puts, errand.deletes)
+            try:
+                receipt = await self._send(commit, own)
+            except GuardFailed as failed:
+                if failed.newest > commit.seen:
+                    await self._applier.wait_for(failed.newest)
+                errand.done(False)
+                return
+            except Superseded:
+                continue
+            except (NotApplied, Unavailable, Rejected) as error:
+                log.info("the store did not take an errand; trying again", extra={"reason": str(error)})
+                await trio.sleep(RETRY)
+                continue
+            self.stats.errands += 1
+            await self._applier.wait_for(receipt.revision)
+            errand.done(True)
+            return
+
+    def _doubted(self) -> None:
+        self.stats.in_doubt += 1

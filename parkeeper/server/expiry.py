@@ -1,0 +1,105 @@
+"""Closing the sessions whose time is up: our own, never early and at most a tick late (PROTOCOL section 6).
+
+The reader only notes the time of the last traffic; whether a deadline holds is asked when it is due. A close carries
+the revision of the session's record and the last touch, and is dropped at planning if either moved.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from parkeeper.server.requests import Request, Silent
+from parkeeper.server.sessions import LocalSessions
+from parkeeper.tree.replica import Replica
+from parkeeper.tree.schemes import Identities
+from parkeeper.tree.sessions import CLOSE_SESSION, CloseSession
+
+log = logging.getLogger("parkeeper.sessions")
+
+LATE: Final = 0.1
+"""Seconds a wake-up may be late before all deadlines are shifted by that: nobody could have been heard meanwhile."""
+
+NOBODY: Final = Identities()
+
+
+class Expiry:
+    """Watches the clocks of our own sessions.
+
+    Args:
+        sessions: the clocks.
+        replica: the sessions' records.
+        submit: the committer.
+    """
+
+    def __init__(self, sessions: LocalSessions, replica: Replica, submit: Callable[[Request], None]) -> None:
+        self.expired = 0
+        self._sessions = sessions
+        self._replica = replica
+        self._submit = submit
+        self._wake = trio.Event()
+        sessions.wake = self._look_again
+
+    def _look_again(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        clocks = self._sessions.clocks
+        while True:
+            due = clocks.next
+            if due is None:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                continue
+            with trio.move_on_at(due) as scope:
+                await self._wake.wait()
+                self._wake = trio.Event()
+            if not scope.cancelled_caught:
+                continue
+            late = trio.current_time() - due
+            if late > LATE:
+                clocks.shift(late)
+                self._sessions.orphans.shift(late)
+                continue
+            await trio.lowlevel.checkpoint()  # readers first: what they have received counts
+            for session in clocks.expired(trio.current_time()):
+                self._due(session)
+
+    def _due(self, session: int) -> None:
+        record = self._replica.sessions.get(session)
+        if record is None or record.owner != self._sessions.keeper:
+            return
+        held = self._sessions.attachments.get(session)
+        if held is not None:
+            deadline = held.touched + held.timeout / 1000
+            if deadline > trio.current_time():
+                self._sessions.clocks.touch(session, deadline)
+                return
+        touched = held.touched if held is not None else 0.0
+
+        def heard_of() -> bool:
+            now_held = self._sessions.attachments.get(session)
+            return now_held is not held or (now_held is not None and now_held.touched != touched)
+
+        def done(code: int | None) -> None:
+            if code is None and session in self._replica.sessions:  # heard of again, or the keeper ended
+                self._sessions.clocks.touch(session, trio.current_time() + record.timeout / 1000)
+            elif code == 0:
+                self.expired += 1
+                log.info("session expired", extra={"session": f"{session:#x}", "timeout_ms": record.timeout})
+
+        self._submit(
+            Request(
+                CLOSE_SESSION,
+                CloseSession(session, record.rev),
+                0,
+                None,
+                NOBODY,
+                Silent(done),
+                unless=heard_of,
+            )
+        )

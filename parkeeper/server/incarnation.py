@@ -1,0 +1,294 @@
+"""An incarnation: everything that lives under one keeper id, in one nursery (PROTOCOL section 6).
+
+Load, stream, commits, beats, expiry and connections live and die together. It ends when its id is lost, when the
+store's past is not the one it knows, when its history was compacted away, when its serve deadline passes, or when the
+keeper stops. Whatever the reason, its clients are dropped (their sessions stay) and the next incarnation loads anew
+under a new id; clients come back and set their watches again, as exact as a reconnect to ZooKeeper.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import trio
+
+from parkeeper.errors import Compacted, GuardFailed, NotApplied, Rejected, Unavailable, WentBack
+from parkeeper.options import Options
+from parkeeper.server.applier import Applier, OwnCommit
+from parkeeper.server.committer import Committer, Errand
+from parkeeper.server.doubt import Ended, Sender
+from parkeeper.server.expiry import Expiry
+from parkeeper.server.flusher import Flusher
+from parkeeper.server.follower import Follower
+from parkeeper.server.janitor import Janitor
+from parkeeper.server.membership import Membership
+from parkeeper.server.namespace import open_namespace
+from parkeeper.server.planner import Planner
+from parkeeper.server.services import Seen, Services
+from parkeeper.server.serving import Serving, State
+from parkeeper.server.sessions import LocalSessions
+from parkeeper.server.stats import ServerStats
+from parkeeper.server.syncer import Syncer
+from parkeeper.store.facade import Commit, Head, Store
+from parkeeper.tree import zxid
+from parkeeper.tree.encoding import encode_fence, encode_ids
+from parkeeper.tree.replica import Replica
+from parkeeper.tree.watches import WatchTable
+
+log = logging.getLogger("parkeeper.keeper")
+
+MOST_IDS: Final = (1 << 31) - 1
+RETRY: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What outlives an incarnation.
+
+    Args:
+        store: opened.
+        options: of the keeper.
+        data_prefix: as configured; what `meta` must say too.
+        stats: counters of the process.
+        serving: the keeper's state.
+        now_ms: wall clock, ms since 1970.
+        words: answers four-letter words.
+        addresses: what others are told of us.
+    """
+
+    store: Store
+    options: Options
+    data_prefix: str
+    stats: ServerStats
+    serving: Serving
+    now_ms: Callable[[], int]
+    words: Callable[[bytes], bytes | None]
+    addresses: tuple[str, ...]
+
+
+class Incarnation:
+    """One life of a keeper.
+
+    Args:
+        around: what outlives it.
+
+    Attributes:
+        keeper: our id, 0 until registered.
+        services: what connections use; None while it does not serve.
+        connections: the nursery in which connections live while it serves.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self.keeper = 0
+        self.services: Services | None = None
+        self.connections: trio.Nursery | None = None
+        self._around = around
+        self._attempts = count(1)
+        self._identity = secrets.randbits(63)
+        self.doubts = 0
+        self._reason = ""
+        self._said_goodbye = False
+        self._scope = trio.CancelScope()
+        self._stopping = trio.Event()
+
+    def attempt(self) -> int:
+        """The next try number."""
+        return next(self._attempts)
+
+    def lost(self, reason: str) -> None:
+        """This incarnation must end. (Once we have said goodbye, our own end is no news.)"""
+        if self._said_goodbye:
+            return
+        if not self._reason:
+            self._reason = reason
+        self._scope.cancel(reason)
+
+    def stop(self) -> None:
+        """Stop cleanly: finish what is in flight, say goodbye, end."""
+        self._stopping.set()
+
+    async def run(self) -> str:
+        """Live; returns the reason of the end, "" after a clean stop.
+
+        Raises:
+            AccessDenied, Incompatible: nothing that waiting could mend.
+            Unavailable: the store was lost; worth waiting for.
+        """
+        around = self._around
+        self.replica, self.meta, position, heads = await open_namespace(around.store, around.data_prefix)
+        options, replica = around.options, self.replica
+        tick = options.tick_time / 1000
+        ttl = options.keeper_ttl or around.store.limits.keeper_ttl
+        self.watches = WatchTable()
+        self.sessions = LocalSessions(replica, self.meta.secret, tick)
+        self.applier = Applier(0, replica, self.watches, self.sessions, self.lost)
+        self.applier.heads.update(heads)
+        replica.registry.heads.update({each: revision for each, (_, revision) in heads.items()})
+        self.membership = Membership(around.store, replica, ttl, around.addresses, around.now_ms)
+        self.applier.beaten = self.membership.seen
+        self.follower = Follower(around.store, self.applier, self.membership)
+        self.flusher = Flusher()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._guarded, self.follower.run, position)
+                    await self._register()
+                    await self._live(nursery)
+        finally:
+            self.services = None
+            if self._reason or not self._stopping.is_set():
+                around.serving.become(State.APART)
+        return self._reason
+
+    async def _guarded(self, task: Callable[..., object], *arguments: object) -> None:
+        """Run a task of this incarnation; what ends it ends the whole, with its reason."""
+        try:
+            await task(*arguments)  # type: ignore[misc]  # every task is an async function
+        except (Ended, WentBack, Compacted) as error:
+            self.lost(str(error) or type(error).__name__)
+
+    async def _register(self) -> None:
+        """Get an id of our own: guarded by `ids`, so that no two keepers ever have the same."""
+        around, registry = self._around, self.replica.registry
+        while True:
+            last, ids_rev = registry.ids
+            keeper = last + 1
+            if keeper > MOST_IDS:
+                self.lost("no keeper ids are left in this namespace")
+                await trio.sleep_forever()
+            self._identity = self.membership.incarnation = secrets.randbits(63)
+            head = Head(self._identity, 0, self.attempt())
+            puts = {
+                "ids": encode_ids(keeper),
+                f"keeper/{keeper}": self.membership.item(),
+                f"fence/{keeper}": encode_fence(keeper, *head),
+            }
+            guards = {"ids": ids_rev, f"keeper/{keeper}": 0, f"head/{keeper}": 0, f"fence/{keeper}": 0}
+            commit = Commit(keeper, head, guards, puts, seen=self.replica.revision)
+            started = trio.current_time()
+            sender = Sender(around.store, keeper, self.attempt, self._doubted)
+            own = OwnCommit(head, (), puts, ())
+            self.applier.keeper = keeper
+            self.applier.expect(own)
+            try:
+                receipt = await sender.send(commit, None, 0)
+            except GuardFailed as failed:
+                self.applier.forget(own)
+                await self.applier.wait_for(failed.newest)
+                await trio.sleep(RETRY if failed.newest <= commit.seen else 0)
+            except (NotApplied, Unavailable, Rejected) as error:
+                self.applier.forget(own)
+                log.info(
+                    "the store did not take our registration; trying again", extra={"reason": str(error)}
+                )
+                await trio.sleep(RETRY)
+            else:
+                self.applier.answered(own, receipt)
+                self.membership.registered(keeper, receipt.revision, started)
+                await self.applier.wait_for(receipt.revision)
+                self.keeper = keeper
+                self._head, self._head_rev = head, receipt.revision
+                return
+
+    def _doubted(self) -> None:
+        self.doubts += 1
+
+    async def _live(self, nursery: trio.Nursery) -> None:
+        around, options, applier = self._around, self._around.options, self.applier
+        planner = Planner(self.replica, around.store, options, self.keeper, around.now_ms)
+        self.committer = Committer(
+            around.store, applier, planner, options, self._head, self._head_rev, self.attempt
+        )
+        applier.on_turn = self.committer.wake
+        self.membership.errand = self.committer.errand
+        self.sessions.start(self.keeper)
+        expiry = Expiry(self.sessions, self.replica, self.committer.submit)
+        self.expiry = expiry
+        self.janitor = Janitor(
+            self.replica, self.sessions, options, self.committer.submit, self.committer.errand, around.store,
+            around.now_ms,
+        )  # fmt: skip
+        syncer = Syncer(self.committer.newest, applier)
+        if not around.store.limits.shared:
+            self._bury_predecessors()
+        for task in (self.committer.run, self.membership.run, self._watch_deadline, syncer.run):
+            nursery.start_soon(self._guarded, task)
+        for task in (expiry.run, self.janitor.run, self.flusher.run):
+            nursery.start_soon(task)
+        self.services = Services(
+            options=options,
+            replica=self.replica,
+            watches=self.watches,
+            sessions=self.sessions,
+            submit=self.committer.submit,
+            room=self.committer.room,
+            join_sync=syncer.join,
+            catch_up=self._catch_up,
+            flusher=self.flusher,
+            stats=around.stats,
+            now_ms=around.now_ms,
+            serving=around.serving,
+            words=around.words,
+        )
+        try:
+            async with trio.open_nursery() as self.connections:
+                around.serving.become(State.SERVING)
+                log.info("serving", extra={"keeper": self.keeper, "znodes": len(self.replica.nodes)})
+                await self._stopping.wait()
+                around.serving.become(State.STOPPING)
+                await self._finish()
+                self.connections.cancel_scope.cancel("the keeper stops")
+        finally:
+            self.committer.give_up()
+        nursery.cancel_scope.cancel("the keeper stops")
+
+    def _bury_predecessors(self) -> None:
+        """One process holds this store by a lock: every other keeper found in it is dead."""
+        for other in list(self.replica.registry.keepers):
+            if other != self.keeper:
+                self.membership.declare(other)
+
+    async def _watch_deadline(self) -> None:
+        """End when we may not serve any longer: our beats don't come back, or not through the stream."""
+        while (now := trio.current_time()) < self.membership.deadline:
+            await trio.sleep(self.membership.deadline - now)
+        raise Ended("no beat of ours came back in time: the store is slow or cannot be reached")
+
+    async def _catch_up(self, seen: int) -> Seen:
+        """A client has seen a zxid: reach it, or say why not (PROTOCOL section 6)."""
+        revision = zxid.revision_of(seen, self.meta.base)
+        if revision <= self.replica.revision:
+            return Seen.SERVED
+        newest = await self.committer.newest()
+        await self.applier.wait_for(newest)
+        if revision <= self.replica.revision:
+            return Seen.SERVED
+        if await self.membership.beat() < revision:
+            log.error(
+                "a client has seen a zxid that the store never had: it was restored from a backup",
+                extra={"zxid": f"{seen:#x}", "ours": f"{self.replica.zxid:#x}"},
+            )
+            return Seen.WENT_BACK
+        return Seen.AHEAD
+
+    async def _finish(self) -> None:
+        """A clean stop: commits in flight, replies, and a goodbye that lets others adopt our sessions at once."""
+        with trio.move_on_after(self._around.options.stop_grace):
+            await self.committer.drained()
+            self.sessions.drop_all("the keeper stops")
+            said = trio.Event()
+            self._said_goodbye = True
+            self.committer.errand(
+                Errand(
+                    guards={},
+                    done=lambda _: said.set(),
+                    deletes=[f"keeper/{self.keeper}", f"turn/{self.keeper}"],
+                    fences=[self.keeper],
+                )
+            )
+            await said.wait()

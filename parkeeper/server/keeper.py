@@ -1,0 +1,210 @@
+"""The keeper: listeners, and incarnation after incarnation until it is stopped."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+from time import time
+
+import trio
+
+from parkeeper.errors import Compacted, Cut, InDoubt, NotApplied, Unavailable, WentBack
+from parkeeper.options import Options
+from parkeeper.server.apart import turn_away
+from parkeeper.server.connection import serve
+from parkeeper.server.incarnation import Incarnation, Surroundings
+from parkeeper.server.listener import Admission, ClientListener, listen
+from parkeeper.server.services import Services
+from parkeeper.server.serving import Serving, State
+from parkeeper.server.stats import ServerStats
+from parkeeper.server.transport import Transport
+from parkeeper.store.facade import Store
+
+log = logging.getLogger("parkeeper.keeper")
+
+RETRY = 0.5
+"""Seconds between tries to come back to a store that was lost."""
+
+_SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+"""What accept(2) says when the system is short of something that others may give back."""
+
+SHORT_PAUSE = 0.1
+"""Seconds before accepting is tried again then."""
+
+_WORTH_WAITING = (Unavailable, NotApplied, InDoubt, Cut, Compacted, WentBack)
+
+
+def wall_clock() -> int:
+    """Wall clock in ms since 1970."""
+    return int(time() * 1000)
+
+
+class Keeper:
+    """One server of the ensemble.
+
+    Args:
+        store: not opened yet; the keeper opens and closes it.
+        options: how it behaves.
+        data_prefix: where data keys lie, "" for the namespace's own.
+        now_ms: wall clock.
+
+    Attributes:
+        stats: counters.
+        serving: state.
+        incarnation: the one that lives now, None between two.
+        words: answers four-letter words; set before `run`.
+    """
+
+    def __init__(
+        self, store: Store, options: Options, data_prefix: str = "", now_ms: Callable[[], int] = wall_clock
+    ) -> None:
+        self.store = store
+        self.options = options
+        self.stats = ServerStats(now_ms)
+        self.serving = Serving()
+        self.incarnation: Incarnation | None = None
+        self.words: Callable[[bytes], bytes | None] = lambda word: None  # noqa: ARG005
+        self._data_prefix = data_prefix
+        self._now_ms = now_ms
+        self._stop = trio.Event()
+        self.reasons: list[str] = []
+
+    @property
+    def services(self) -> Services | None:
+        """What a connection that comes now may use; None while the keeper does not serve."""
+        return None if self.incarnation is None else self.incarnation.services
+
+    def stop(self) -> None:
+        """Stop cleanly: finish commits in flight, flush replies, say goodbye to the store."""
+        self._stop.set()
+        if self.incarnation is not None:
+            self.incarnation.stop()
+
+    async def run(
+        self,
+        bind: Sequence[tuple[str | None, int]] = (),
+        *,
+        reuse_port: bool = False,
+        task_status: trio.TaskStatus[list[tuple[str, int]]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Live until stopped. `started()` gets the bound addresses when the keeper serves for the first time.
+
+        Args:
+            bind: host and port of each listener; host None: every address; port 0: one the kernel picks.
+            reuse_port: let several keepers listen on the same port.
+
+        Raises:
+            OSError: a port is taken.
+            ConfigError: a host has no address, or too few descriptors are left.
+            AccessDenied, Incompatible: at any time: nothing that waiting could mend.
+            Unavailable: at the start, when the store could not be reached for `store_wait` seconds.
+        """
+        admission = Admission.by(self.options, self._rejected)
+        listeners: list[ClientListener] = []
+        for host, port in bind:
+            sockets = await listen(port, host, reuse_port=reuse_port)
+            listeners += [ClientListener(sock, admission) for sock in sockets]
+        bound = [(each.host, each.port) for each in listeners]
+        around = Surroundings(
+            self.store, self.options, self._data_prefix, self.stats, self.serving, self._now_ms, self._word,
+            self.options.addresses or tuple(f"{host}:{port}" for host, port in bound),
+        )  # fmt: skip
+        try:
+            async with trio.open_nursery() as self._strangers, trio.open_nursery() as nursery:
+                nursery.start_soon(self._report_start, bound, task_status)
+                if listeners:
+                    nursery.start_soon(self._accept, listeners)
+                await self._open(self.options.store_wait)
+                while not self._stop.is_set():
+                    await self._live(around)
+                nursery.cancel_scope.cancel("the keeper stopped")
+                self._strangers.cancel_scope.cancel("the keeper stopped")
+        finally:
+            self.serving.become(State.STOPPING)
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 2):
+                for each in listeners:
+                    await each.aclose()
+                await self.store.aclose()
+
+    async def _accept(self, listeners: list[ClientListener]) -> None:
+        """Accept until told to stop; a connection lives in the incarnation that serves it."""
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(self._accept_from, listener)
+            await self._stop.wait()
+            nursery.cancel_scope.cancel("the keeper stops")
+
+    async def _accept_from(self, listener: ClientListener) -> None:
+        while True:
+            try:
+                transport = await listener.accept()
+            except OSError as error:
+                if error.errno not in _SHORT:
+                    raise
+                log.error("cannot accept clients just now", extra={"reason": str(error)})
+                await trio.sleep(SHORT_PAUSE)
+            else:
+                self.connect(transport)
+
+    def connect(self, transport: Transport) -> None:
+        """Serve a client: in the incarnation that lives now, or turn it away."""
+        incarnation = self.incarnation
+        if incarnation is None or incarnation.services is None or incarnation.connections is None:
+            self._strangers.start_soon(turn_away, transport, self._word)
+        else:
+            incarnation.connections.start_soon(serve, transport, incarnation.services)
+
+    def _rejected(self) -> None:
+        self.stats.rejected += 1
+
+    def _word(self, word: bytes) -> bytes | None:
+        return self.words(word)
+
+    async def _report_start(
+        self, bound: list[tuple[str, int]], task_status: trio.TaskStatus[list[tuple[str, int]]]
+    ) -> None:
+        await self.serving.until(State.SERVING)
+        task_status.started(bound)
+
+    async def _live(self, around: Surroundings) -> None:
+        self.incarnation = incarnation = Incarnation(around)
+        try:
+            reason = await incarnation.run()
+        except* _WORTH_WAITING as group:
+            reason = "; ".join(str(each) for each in _leaves(group))
+            await self._pause()
+        finally:
+            self.incarnation = None
+        if reason:
+            self.reasons.append(reason)
+            log.warning("this incarnation of the keeper ended; loading anew", extra={"reason": reason})
+            if not self.store.limits.shared:
+                await self.store.aclose()
+                await self._open(float("inf"))
+
+    async def _pause(self) -> None:
+        with trio.move_on_after(RETRY):
+            await self._stop.wait()
+
+    async def _open(self, patience: float) -> None:
+        """Open the store, waiting for one that cannot be reached or has no leader."""
+        give_up = trio.current_time() + patience
+        while not self._stop.is_set():
+            try:
+                await self.store.open()
+            except Unavailable as error:
+                if trio.current_time() >= give_up:
+                    raise
+                log.warning("waiting for the store", extra={"reason": str(error)})
+                await self._pause()
+            else:
+                return
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The exceptions inside a group of groups."""
+    found: list[BaseException] = []
+    for each in group.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found

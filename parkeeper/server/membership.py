@@ -1,0 +1,223 @@
+"""Membership: proving by beats that this keeper and its stream live, and seeing when others don't (PROTOCOL section 6).
+
+A beat is a transaction of its own on a connection of its own, every third of the keeper TTL. It counts for the *serve
+deadline* only when the applier has reached it on the stream, everything before it applied: so it proves the stream
+alive too. Past the deadline nothing is answered any more.
+
+Another keeper is declared dead when its beat did not change for its TTL, counted only over intervals between own beats
+that came back within half a TTL of each other: a keeper that was paused, or cut from the store, has counted nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from parkeeper.errors import GuardFailed, InDoubt, NotApplied, Rejected, Unavailable
+from parkeeper.server.committer import Errand
+from parkeeper.server.doubt import Ended
+from parkeeper.store.facade import Store
+from parkeeper.tree.encoding import KeeperItem, encode_keeper
+from parkeeper.tree.replica import Replica
+
+log = logging.getLogger("parkeeper.membership")
+
+RETRY: Final = 0.1
+CLOCK_SKEW: Final = 1000
+"""ms between two keepers' wall clocks above which it is logged; no safety rests on it."""
+
+
+class Membership:
+    """The registration of one incarnation, and what it knows of the others.
+
+    Args:
+        store: where beats go.
+        replica: whose registry shows the others.
+        ttl: seconds.
+        addresses: told to others.
+        now_ms: wall clock.
+        errand: hands a declaration of death to the committer.
+
+    Attributes:
+        keeper: our id, 0 until registered.
+        acknowledged: revision of our last beat that the store confirmed (or our registration).
+        deadline: Trio time until which we may serve.
+        renewed: called when the deadline moved.
+        beats: how many were confirmed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        replica: Replica,
+        ttl: float,
+        addresses: tuple[str, ...],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.keeper = 0
+        self.acknowledged = 0
+        self.deadline = -1.0
+        self.beats = 0
+        self.declared = 0
+        self.errand: Callable[[Errand], None] = lambda errand: None  # noqa: ARG005
+        self.renewed: Callable[[], None] = lambda: None
+        self.incarnation = 0
+        self._store = store
+        self._replica = replica
+        self._ttl = ttl
+        self._addresses = addresses
+        self._now_ms = now_ms
+        self._started: dict[int, float] = {}
+        self._revision = 0
+        self._last_back: float | None = None
+        self._silence: dict[int, float] = {}
+        self._declaring: set[int] = set()
+        self._skewed: set[int] = set()
+        self._lock = trio.Lock()  # a client that saw too high a zxid asks for a beat as well
+
+    def item(self) -> bytes:
+        """The value of our `keeper/` item now."""
+        return encode_keeper(
+            KeeperItem(
+                self.incarnation,
+                self.beats,
+                int(self._ttl * 1000),
+                self._now_ms(),
+                self._replica.revision,
+                self._addresses,
+            )  # fmt: skip
+        )
+
+    def registered(self, keeper: int, revision: int, started: float) -> None:
+        """Our registration happened at `revision`; it was sent at Trio time `started`. It is as good as a beat."""
+        self.keeper = keeper
+        self.acknowledged = self._revision = revision
+        self.deadline = started + self._ttl
+        self._last_back = trio.current_time()
+
+    async def run(self) -> None:
+        """Beat for ever. Raises: `Ended` when we were declared dead."""
+        period = self._ttl / 3
+        due = trio.current_time() + period
+        while True:
+            await trio.sleep_until(due)
+            started = trio.current_time()
+            await self.beat()
+            self._judge()
+            due = max(started + period, trio.current_time())
+
+    async def beat(self) -> int:
+        """One beat, tried until its fate is known; returns its revision. Raises: `Ended`."""
+        async with self._lock:
+            return await self._beat()
+
+    async def _beat(self) -> int:
+        limit = self._ttl / 6
+        self.beats += 1
+        tries: list[bytes] = []
+        # Whichever try it is that happened, the start of the first one is a safe beginning of the deadline.
+        started = trio.current_time()
+        while True:
+            value = self.item()
+            tries.append(value)
+            try:
+                with trio.move_on_after(limit) as scope:
+                    revision = await self._store.beat(self.keeper, self._revision, value)
+                if scope.cancelled_caught:
+                    raise InDoubt("no answer in time")
+            except GuardFailed as failed:
+                revision = await self._settle(failed, tries)
+            except (NotApplied, Unavailable, Rejected, InDoubt) as error:
+                log.info("a beat did not come back", extra={"reason": str(error)})
+                if not isinstance(error, InDoubt):
+                    await trio.sleep(min(RETRY, limit))
+                continue
+            self._came_back(revision, started)
+            return revision
+
+    async def _settle(self, failed: GuardFailed, tries: list[bytes]) -> int:
+        """The guard failed: an earlier try of this beat is in the store, or we were declared dead."""
+        while True:
+            try:
+                there = await self._store.read(f"keeper/{self.keeper}")
+            except (NotApplied, Unavailable, InDoubt):
+                await trio.sleep(RETRY)
+                continue
+            if there is not None and there.value in tries:
+                return there.revision
+            raise Ended("this keeper was declared dead by another") from failed
+
+    def _came_back(self, revision: int, started: float) -> None:
+        self._revision = revision
+        if revision > self.acknowledged:
+            self.acknowledged = revision
+        self._started[revision] = started
+        own = self._replica.registry.keepers.get(self.keeper)
+        if own is not None and own.revision >= revision:  # the stream was faster than the answer
+            self.seen(self.keeper, own.revision)
+        now = trio.current_time()
+        if self._last_back is not None and now - self._last_back <= self._ttl / 2:
+            for other in self._replica.registry.keepers:
+                if other != self.keeper:
+                    self._silence[other] = self._silence.get(other, 0.0) + now - self._last_back
+        self._last_back = now
+
+    def seen(self, keeper: int, revision: int) -> None:
+        """The applier has reached a beat (or registration) on the stream."""
+        if keeper != self.keeper:
+            self._silence[keeper] = 0.0
+            self._look_at_clock(keeper)
+            return
+        reached = [each for each in self._started if each <= revision]
+        for each in reached:
+            deadline = self._started.pop(each) + self._ttl
+            if deadline > self.deadline:
+                self.deadline = deadline
+                self.renewed()
+
+    def _look_at_clock(self, keeper: int) -> None:
+        registered = self._replica.registry.keepers.get(keeper)
+        if registered is None or keeper in self._skewed:
+            return
+        ahead = registered.item.wall - self._now_ms()
+        if abs(ahead) > CLOCK_SKEW + self._ttl * 1000:
+            self._skewed.add(keeper)
+            log.warning("another keeper's wall clock differs", extra={"keeper": keeper, "ahead_ms": ahead})
+
+    def _judge(self) -> None:
+        """Declare dead who was silent for its own TTL."""
+        keepers = self._replica.registry.keepers
+        for other in [each for each in self._silence if each not in keepers]:
+            del self._silence[other]
+            self._declaring.discard(other)
+        for other, silent in self._silence.items():
+            if silent >= keepers[other].item.ttl / 1000 and other not in self._declaring:
+                self.declare(other)
+
+    def declare(self, other: int) -> None:
+        """Declare a keeper dead, if its last beat is still the one we know."""
+        found = self._replica.registry.keepers.get(other)
+        if found is None:
+            return
+        self._declaring.add(other)
+        log.warning("declaring a keeper dead", extra={"keeper": other, "beat": found.revision})
+
+        def done(happened: bool) -> None:
+            self._declaring.discard(other)
+            self._silence[other] = 0.0
+            if happened:
+                self.declared += 1
+            else:
+                log.info("the keeper lives", extra={"keeper": other})
+
+        self.errand(
+            Errand(
+                guards={f"keeper/{other}": found.revision},
+                done=done,
+                deletes=[f"keeper/{other}", f"turn/{other}"],
+                fences=[other],
+            )
+        )

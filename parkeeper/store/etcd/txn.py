@@ -1,0 +1,181 @@
+"""A commit as an etcd transaction, and what its answer says.
+
+    compare   each guard: mod_revision EQUAL r (0: absent)
+    success   range: the newest key under head/, which is the commit before this one; it stands before the puts,
+              so it sees the state before them
+              puts, deletes, and the put of head/<keeper>
+    failure   range: the newest key under head/; range: head/<keeper>
+
+etcd counts each list by itself against `--max-txn-ops` (128). What is more goes into nested transactions: one that
+holds `outer` compares and operations leaves `128 - outer` to each nested one, so 63 * 64 writes at most. Nested
+ones have no compares of their own (a failed one would not fail the whole). When the guards don't fit, one compare
+over all of head/, "mod_revision LESS seen + 1", stands for all of them but those it does not cover: keys that are
+written without a commit, or by a commit of a keeper that has no head yet.
+
+Sizes are those of the protobuf request that etcd measures (`--max-request-bytes`, 1.5 MiB), not of our JSON.
+"""
+
+from __future__ import annotations
+
+from parkeeper.errors import GuardFailed, Rejected
+from parkeeper.store.etcd.messages import (
+    Compare,
+    Delete,
+    Operation,
+    Put,
+    Range,
+    Txn,
+    TxnReply,
+    encode,
+    end_of,
+)
+from parkeeper.store.facade import Commit, Head, Receipt
+from parkeeper.store.heads import pack_head, unpack_head
+from parkeeper.store.keys import Layout
+
+MAX_TXN_OPS = 128
+MAX_REQUEST_BYTES = 1536 << 10
+SHARE = 0.89
+"""Of `--max-request-bytes` that we use (1.4 MB of the default): etcd adds headers of its own before it measures."""
+
+_EACH = 28
+"""Bytes around the key and value of one operation or guard, nested: tags, lengths, a revision of 9 bytes."""
+
+_FIXED = 2048
+"""Bytes of the reads, the head without its journal, and the guards that always stay."""
+
+_STAY = ("head/", "fence/", "keeper/")
+_STAY_TOO = ("ids", "meta")
+
+
+class Transactions:
+    """Builds transactions within the server's limits.
+
+    Args:
+        layout: names to keys.
+        max_txn_ops: the server's `--max-txn-ops`, at least 8.
+        max_request_bytes: the server's `--max-request-bytes`.
+    """
+
+    def __init__(self, layout: Layout, max_txn_ops: int | None, max_request_bytes: int | None) -> None:
+        self._layout = layout
+        self._ops = max_txn_ops or MAX_TXN_OPS
+        self._flag_bytes = max_request_bytes or MAX_REQUEST_BYTES
+        self._bytes = int(self._flag_bytes * SHARE)
+        self._prefix = max(len(layout.namespace.encode()), len(layout.data.encode()))
+        heads = layout.encode("head/")
+        self.heads = Range(heads, end_of(heads))
+        self._newest = Operation(
+            request_range=Range(
+                heads, end_of(heads), 1, sort_order="DESCEND", sort_target="MOD", keys_only=True
+            )
+        )
+        self._most_writes = max((outer - 1) * (self._ops - outer) for outer in range(2, self._ops))
+
+    @property
+    def value(self) -> int:
+        """Bytes of the largest value: what is left beside the other items of its commit, and their names."""
+        return self._bytes - _FIXED - 16 * (_EACH + self._prefix) - 8192
+
+    def fits(self, puts: int, deletes: int, size: int) -> bool:
+        """Whether one transaction holds so many puts and deletes beside the head; `size` bytes of names and values.
+
+        Guards never decide: one compare can stand for them.
+        """
+        writes = puts + deletes + 1
+        return writes <= self._most_writes and size + self._around(writes) <= self._bytes
+
+    def _around(self, writes: int) -> int:
+        return _FIXED + (writes + 16) * (_EACH + self._prefix)
+
+    def commit(self, commit: Commit) -> bytes:
+        """The body of the request.
+
+        Raises:
+            Rejected: no transaction of this server can hold it.
+        """
+        encode_name = self._layout.encode
+        writes = [Operation(request_delete_range=Delete(encode_name(name))) for name in commit.deletes]
+        writes += [Operation(request_put=Put(encode_name(k), v)) for k, v in commit.puts.items()]
+        size = sum(map(len, commit.deletes)) + sum(len(k) + len(v) for k, v in commit.puts.items())
+        own: list[Operation] = []
+        if commit.head is not None:
+            data_puts = sum(name.startswith("data/") for name in commit.puts)
+            key = encode_name(f"head/{commit.keeper}")
+            value = pack_head(commit.head, data_puts, commit.journal)
+            writes.append(Operation(request_put=Put(key, value)))
+            size += len(commit.journal)
+            own.append(Operation(request_range=Range(key)))
+        compares = [Compare(encode_name(name), revision, "EQUAL") for name, revision in commit.guards.items()]
+        size += self._around(len(writes))
+        room = self._bytes - size
+        outer = self._outer(len(compares), len(writes))
+        if outer == 0 or sum(len(one.key) + _EACH for one in compares) > room + _FIXED // 2:
+            compares = [
+                Compare(encode_name(name), revision, "EQUAL")
+                for name, revision in commit.guards.items()
+                if name.startswith(_STAY) or name in _STAY_TOO
+            ]
+            compares.append(Compare(self.heads.key, commit.seen + 1, "LESS", self.heads.range_end))
+            outer = self._outer(len(compares), len(writes))
+        if outer == 0:
+            raise Rejected(
+                f"{len(writes)} writes in one transaction, --max-txn-ops {self._ops} lets {self._most_writes} "
+                "through: raise it on every member and in parkeeper's options"
+            )
+        if room < 0:
+            raise Rejected(
+                f"a transaction of {size} bytes; with --max-request-bytes {self._flag_bytes} at most "
+                f"{self._bytes} are sent: raise it on every member and in parkeeper's options"
+            )
+        return encode(Txn(compares, [self._newest, *self._nest(writes, outer)], [self._newest, *own]))
+
+    def _outer(self, compares: int, writes: int) -> int:
+        """How long the outer lists may be; 0 if there is no way."""
+        if max(compares, writes + 1) <= self._ops:
+            return self._ops
+        for outer in range(max(compares, 2), self._ops):
+            if (outer - 1) * (self._ops - outer) >= writes:
+                return outer
+        return 0
+
+    def _nest(self, writes: list[Operation], outer: int) -> list[Operation]:
+        inner = self._ops - outer
+        if inner == 0:
+            return writes
+        return [
+            Operation(request_txn=Txn(success=writes[at : at + inner])) for at in range(0, len(writes), inner)
+        ]
+
+    def beat(self, keeper: int, guard: int, value: bytes) -> bytes:
+        """The heartbeat's: the keeper's item, guarded by itself."""
+        key = self._layout.encode(f"keeper/{keeper}")
+        own = Operation(request_range=Range(self._layout.encode(f"head/{keeper}")))
+        put = Operation(request_put=Put(key, value))
+        return encode(Txn([Compare(key, guard, "EQUAL")], [put], [self._newest, own]))
+
+
+def receipt(reply: TxnReply) -> Receipt:
+    """What a commit's answer says.
+
+    Raises:
+        GuardFailed: it was not applied.
+    """
+    if not reply.succeeded:
+        raise guard_failed(reply)
+    return Receipt(reply.header.revision, _newest_of(reply))
+
+
+def guard_failed(reply: TxnReply) -> GuardFailed:
+    """What the failure branch read."""
+    newest = _newest_of(reply)
+    held = reply.responses[1].response_range if len(reply.responses) > 1 else None
+    if held is None or not held.kvs:
+        return GuardFailed(newest, 0, None)
+    head: Head = unpack_head(held.kvs[0].value)[0]
+    return GuardFailed(newest, held.kvs[0].mod_revision, head)
+
+
+def _newest_of(reply: TxnReply) -> int:
+    held = reply.responses[0].response_range if reply.responses else None
+    return held.kvs[0].mod_revision if held is not None and held.kvs else 0

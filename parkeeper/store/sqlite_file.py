@@ -1,0 +1,263 @@
+"""The file of the sqlite store: one table, transactions that survive a power cut, and a lock. Synchronous.
+
+Two connections. One reads and commits: write-ahead log, `synchronous=FULL`, so every COMMIT ends in an fsync of
+the log; it never checkpoints (that would make some commits take 15 ms and more). The other does nothing but
+checkpoint, from a thread. A lock file beside the database keeps a second process out; the kernel drops it with
+the process, however that ends. Other programs may read the file at any time.
+
+`item` holds key (see `parkeeper.store.keys`), value and the revision that wrote it. A change that leaves no item
+behind to show its revision (a ticket is deleted) puts it into `gone`, so that revisions always grow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from parkeeper.errors import (
+    AccessDenied,
+    Incompatible,
+    InDoubt,
+    NotApplied,
+    Rejected,
+    StoreError,
+    Unavailable,
+)
+
+APPLICATION = 0x7061726B  # "park"
+FORMAT = 1
+MODE = 0o600  # `meta` holds the secret that session passwords are made with
+PAGE = 4096
+LOG_SIZE_LIMIT = 64 << 20
+
+_PRAGMAS = (
+    ("journal_mode", "wal"),
+    ("synchronous", 2),
+    ("wal_autocheckpoint", 0),
+    ("fullfsync", 1),
+    ("checkpoint_fullfsync", 1),
+    ("journal_size_limit", LOG_SIZE_LIMIT),
+    ("trusted_schema", 0),
+)
+_SCHEMA = (
+    "CREATE TABLE item (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE gone (revision INTEGER NOT NULL)",
+    "INSERT INTO gone VALUES (0)",
+    f"PRAGMA application_id = {APPLICATION}",
+    f"PRAGMA user_version = {FORMAT}",
+)
+
+Row = tuple[str, int, bytes]
+"""Key, revision, value: the value last, so that SQLite finds a revision without reading a large value's pages."""
+
+
+class Database:
+    """The open file. Not for two threads at once, `checkpoint` excepted.
+
+    Args:
+        path: of the file; made, readable by its owner only, if it is not there.
+
+    Attributes:
+        log_pages: pages written to the log since the last checkpoint began; an estimate from above.
+
+    Raises:
+        AccessDenied: the file system's permissions don't let us.
+        Incompatible: another process has it, it is no store of ours, or its file system can't do what we need.
+        Unavailable: an error of the disk, or it is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path = path.resolve()  # else a symbolic link would evade the lock
+        self.path = path
+        self.log_pages = 0
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.callback(os.close, _lock(path))
+                _create(path)
+                self._reading = stack.enter_context(contextlib.closing(_connect(path)))
+                _prepare(self._reading, path)
+                self._checkpointing = stack.enter_context(contextlib.closing(_connect(path)))
+                _sync_directory(path)
+            except PermissionError as error:
+                raise AccessDenied(f"{error.filename}: {error.strerror}") from error
+            except OSError as error:
+                raise Incompatible(f"cannot use {path}: {error.strerror}") from error
+            except sqlite3.Error as error:
+                raise _not_opened(path, error) from error
+            self._open = stack.pop_all()
+
+    def close(self) -> None:
+        """Close; the last connection moves the log into the database."""
+        self._open.close()
+
+    def newest_revision(self) -> int:
+        """The highest revision ever given, as far as anything shows it."""
+        row = self._reading.execute(
+            "SELECT max(coalesce((SELECT max(revision) FROM item), 0), (SELECT max(revision) FROM gone))"
+        ).fetchone()
+        return int(row[0])
+
+    def rows(self, prefix: str) -> list[Row]:
+        """Items whose keys begin with a prefix, in order of keys."""
+        query = "SELECT key, revision, value FROM item WHERE key >= ? AND key < ? ORDER BY key"
+        return self._reading.execute(query, (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))).fetchall()
+
+    def row(self, key: str) -> Row | None:
+        """One item."""
+        query = "SELECT key, revision, value FROM item WHERE key = ?"
+        row: Row | None = self._reading.execute(query, (key,)).fetchone()
+        return row
+
+    def transact(
+        self, guards: Mapping[str, int], puts: Sequence[Row], deletes: Sequence[str], revision: int
+    ) -> bool:
+        """Write in one transaction if every guarded key has its revision (0: is absent).
+
+        Returns: False if a guard failed; nothing is changed then.
+
+        Raises:
+            NotApplied: another program holds a lock on the file.
+            Rejected: the disk or the file is full.
+            Unavailable: an error of the disk, before anything was committed.
+            InDoubt: COMMIT failed: the transaction may be in the log. The connection must not be used again.
+        """
+        execute, committing = self._reading.execute, False
+        try:
+            execute("BEGIN IMMEDIATE")
+            for key, guarded in guards.items():
+                found = execute("SELECT revision FROM item WHERE key = ?", (key,)).fetchone()
+                if (0 if found is None else found[0]) != guarded:
+                    return False
+            self._reading.executemany("DELETE FROM item WHERE key = ?", ((key,) for key in deletes))
+            self._reading.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?)", puts)
+            if not puts:
+                execute("UPDATE gone SET revision = ?", (revision,))
+            committing = True
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            if committing:
+                raise InDoubt(f"COMMIT on {self.path} failed, and may yet hold: {error}") from error
+            raise _not_applied(self.path, error) from error
+        finally:
+            if not committing:
+                self._roll_back()
+        self.log_pages += len(deletes) + sum(1 + len(value) // PAGE for _, _, value in puts)
+        return True
+
+    def checkpoint(self) -> None:
+        """Move what is in the log into the database, as far as no commit has to wait. From any thread.
+
+        When all of the log is moved, the next commit begins it anew.
+
+        Raises:
+            Unavailable: an error of the disk, or it is full. The log keeps what it holds.
+        """
+        self.log_pages = 0
+        try:
+            self._checkpointing.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            raise Unavailable(
+                f"the write-ahead log of {self.path} could not be checkpointed: {error}"
+            ) from error
+
+    def _roll_back(self) -> None:
+        if not self._reading.in_transaction:
+            return
+        try:
+            self._reading.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise InDoubt(f"ROLLBACK on {self.path} failed: {error}") from error
+
+
+def _lock(path: Path) -> int:
+    """Take the lock file; returns its descriptor, which holds it."""
+    name = f"{path}-lock"
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise Incompatible(
+            f"{path} is in use: another process holds {name}. One process serves a sqlite store; "
+            "for several keepers use etcd or Consul"
+        ) from error
+    return descriptor
+
+
+def _create(path: Path) -> None:
+    """Make the file before SQLite does, which would let everybody read it. (Its `-wal` and `-shm` take after it.)"""
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        os.close(descriptor)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        for name, wanted in _PRAGMAS:
+            connection.execute(f"PRAGMA {name} = {wanted}")
+            found = connection.execute(f"PRAGMA {name}").fetchone()[0]
+            if found != wanted:
+                raise Incompatible(
+                    f"SQLite keeps {name} = {found} on {path}, {wanted} is needed to lose nothing"
+                )
+    except (sqlite3.Error, Incompatible):
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is ours, or make it ours if it is empty."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application == APPLICATION:
+        if version != FORMAT:
+            raise Incompatible(f"{path} has format {version}, this version reads and writes format {FORMAT}")
+        return
+    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        raise Incompatible(f"{path} is another program's SQLite database")
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the names of the new files survive a power cut as their contents do."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _not_opened(path: Path, error: sqlite3.Error) -> StoreError:
+    match _primary_code(error):
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            return Incompatible(f"{path} is no SQLite database, or a damaged one: {error}")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return AccessDenied(f"{path} cannot be opened for writing: {error}")
+        case _:
+            return Unavailable(f"{path} cannot be opened: {error}")
+
+
+def _not_applied(path: Path, error: sqlite3.Error) -> StoreError:
+    match _primary_code(error):
+        case sqlite3.SQLITE_FULL:
+            return Rejected(f"no room for {path}: {error}; free some space on its disk")
+        case sqlite3.SQLITE_TOOBIG:
+            return Rejected(f"too large for SQLite: {error}")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return NotApplied(f"another program holds a lock on {path}: {error}")
+        case _:
+            return Unavailable(f"{path} cannot be written: {error}")
+
+
+def _primary_code(error: sqlite3.Error) -> int:
+    """SQLite's result code without what the high bytes specify further; 0 for errors of the Python module's own."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
