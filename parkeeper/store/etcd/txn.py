@@ -17,6 +17,8 @@ Sizes are those of the protobuf request that etcd measures (`--max-request-bytes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from parkeeper.errors import GuardFailed, Rejected
 from parkeeper.store.etcd.messages import (
     Compare,
@@ -35,17 +37,20 @@ from parkeeper.store.keys import Layout
 
 MAX_TXN_OPS = 128
 MAX_REQUEST_BYTES = 1536 << 10
-SHARE = 0.89
-"""Of `--max-request-bytes` that we use (1.4 MB of the default): etcd adds headers of its own before it measures."""
+FULL = 0.89
+"""Share of `--max-request-bytes` that `fits` fills (1.4 MB of the default)."""
+
+HARD = 0.97
+"""Share of it above which a request is not sent: etcd adds headers of its own before it measures."""
 
 _EACH = 28
 """Bytes around the key and value of one operation or guard, nested: tags, lengths, a revision of 9 bytes."""
 
 _FIXED = 2048
-"""Bytes of the reads, the head without its journal, and the guards that always stay."""
+"""Bytes of the reads, of the head without its journal, and of guards that always stay, rounded up."""
 
-_STAY = ("head/", "fence/", "keeper/")
-_STAY_TOO = ("ids", "meta")
+_STAY = ("head/", "fence/", "keeper/", "ids", "meta")
+"""Guards that a compare over head/ can't stand for. (No other item's name begins with `ids` or `meta`.)"""
 
 
 class Transactions:
@@ -61,7 +66,8 @@ class Transactions:
         self._layout = layout
         self._ops = max_txn_ops or MAX_TXN_OPS
         self._flag_bytes = max_request_bytes or MAX_REQUEST_BYTES
-        self._bytes = int(self._flag_bytes * SHARE)
+        self._full = int(self._flag_bytes * FULL)
+        self._hard = int(self._flag_bytes * HARD)
         self._prefix = max(len(layout.namespace.encode()), len(layout.data.encode()))
         heads = layout.encode("head/")
         self.heads = Range(heads, end_of(heads))
@@ -75,18 +81,15 @@ class Transactions:
     @property
     def value(self) -> int:
         """Bytes of the largest value: what is left beside the other items of its commit, and their names."""
-        return self._bytes - _FIXED - 16 * (_EACH + self._prefix) - 8192
+        return self._full - _FIXED - 16 * (_EACH + self._prefix) - 8192
 
     def fits(self, puts: int, deletes: int, size: int) -> bool:
         """Whether one transaction holds so many puts and deletes beside the head; `size` bytes of names and values.
 
         Guards never decide: one compare can stand for them.
         """
-        writes = puts + deletes + 1
-        return writes <= self._most_writes and size + self._around(writes) <= self._bytes
-
-    def _around(self, writes: int) -> int:
-        return _FIXED + (writes + 16) * (_EACH + self._prefix)
+        size += _FIXED + (puts + deletes) * (_EACH + self._prefix)
+        return puts + deletes + 1 <= self._most_writes and size <= self._full
 
     def commit(self, commit: Commit) -> bytes:
         """The body of the request.
@@ -94,41 +97,41 @@ class Transactions:
         Raises:
             Rejected: no transaction of this server can hold it.
         """
-        encode_name = self._layout.encode
-        writes = [Operation(request_delete_range=Delete(encode_name(name))) for name in commit.deletes]
-        writes += [Operation(request_put=Put(encode_name(k), v)) for k, v in commit.puts.items()]
-        size = sum(map(len, commit.deletes)) + sum(len(k) + len(v) for k, v in commit.puts.items())
+        key = self._layout.encode
+        deletes = [Delete(key(name)) for name in commit.deletes]
+        puts = [Put(key(name), value) for name, value in commit.puts.items()]
         own: list[Operation] = []
         if commit.head is not None:
+            head = key(f"head/{commit.keeper}")
             data_puts = sum(name.startswith("data/") for name in commit.puts)
-            key = encode_name(f"head/{commit.keeper}")
-            value = pack_head(commit.head, data_puts, commit.journal)
-            writes.append(Operation(request_put=Put(key, value)))
-            size += len(commit.journal)
-            own.append(Operation(request_range=Range(key)))
-        compares = [Compare(encode_name(name), revision, "EQUAL") for name, revision in commit.guards.items()]
-        size += self._around(len(writes))
-        room = self._bytes - size
+            puts.append(Put(head, pack_head(commit.head, data_puts, commit.journal)))
+            own.append(Operation(request_range=Range(head)))
+        size = _FIXED + sum(len(one.key) + _EACH for one in deletes)
+        size += sum(len(one.key) + len(one.value) + _EACH for one in puts)
+        writes = [Operation(request_delete_range=one) for one in deletes]
+        writes += [Operation(request_put=one) for one in puts]
+
+        compares = self._compares(commit.guards)
         outer = self._outer(len(compares), len(writes))
-        if outer == 0 or sum(len(one.key) + _EACH for one in compares) > room + _FIXED // 2:
-            compares = [
-                Compare(encode_name(name), revision, "EQUAL")
-                for name, revision in commit.guards.items()
-                if name.startswith(_STAY) or name in _STAY_TOO
-            ]
+        if outer == 0 or size + _size(compares) > self._full:
+            compares = self._compares({n: r for n, r in commit.guards.items() if n.startswith(_STAY)})
             compares.append(Compare(self.heads.key, commit.seen + 1, "LESS", self.heads.range_end))
             outer = self._outer(len(compares), len(writes))
+        size += _size(compares)
         if outer == 0:
             raise Rejected(
-                f"{len(writes)} writes in one transaction, --max-txn-ops {self._ops} lets {self._most_writes} "
-                "through: raise it on every member and in parkeeper's options"
+                f"{len(writes)} writes in one transaction; --max-txn-ops {self._ops} lets {self._most_writes} "
+                "pass: raise it on every member, and in parkeeper's options"
             )
-        if room < 0:
+        if size > self._hard:
             raise Rejected(
-                f"a transaction of {size} bytes; with --max-request-bytes {self._flag_bytes} at most "
-                f"{self._bytes} are sent: raise it on every member and in parkeeper's options"
+                f"a transaction of {size} bytes; --max-request-bytes {self._flag_bytes} lets {self._hard} "
+                "pass: raise it on every member, and in parkeeper's options"
             )
         return encode(Txn(compares, [self._newest, *self._nest(writes, outer)], [self._newest, *own]))
+
+    def _compares(self, guards: Mapping[str, int]) -> list[Compare]:
+        return [Compare(self._layout.encode(name), guarded, "EQUAL") for name, guarded in guards.items()]
 
     def _outer(self, compares: int, writes: int) -> int:
         """How long the outer lists may be; 0 if there is no way."""
@@ -141,7 +144,7 @@ class Transactions:
 
     def _nest(self, writes: list[Operation], outer: int) -> list[Operation]:
         inner = self._ops - outer
-        if inner == 0:
+        if not inner:
             return writes
         return [
             Operation(request_txn=Txn(success=writes[at : at + inner])) for at in range(0, len(writes), inner)
@@ -153,6 +156,10 @@ class Transactions:
         own = Operation(request_range=Range(self._layout.encode(f"head/{keeper}")))
         put = Operation(request_put=Put(key, value))
         return encode(Txn([Compare(key, guard, "EQUAL")], [put], [self._newest, own]))
+
+
+def _size(compares: list[Compare]) -> int:
+    return sum(len(one.key) + _EACH for one in compares)
 
 
 def receipt(reply: TxnReply) -> Receipt:
