@@ -37,7 +37,6 @@ from parkeeper.server.syncer import Syncer
 from parkeeper.store.facade import Commit, Head, Store
 from parkeeper.tree import zxid
 from parkeeper.tree.encoding import encode_fence, encode_ids
-from parkeeper.tree.replica import Replica
 from parkeeper.tree.watches import WatchTable
 
 log = logging.getLogger("parkeeper.keeper")
@@ -255,8 +254,10 @@ class Incarnation:
 
     async def _watch_deadline(self) -> None:
         """End when we may not serve any longer: our beats don't come back, or not through the stream."""
-        while (now := trio.current_time()) < self.membership.deadline:
-            await trio.sleep(self.membership.deadline - now)
+        deadline = -1.0
+        while deadline < self.membership.deadline:
+            deadline = self.membership.deadline
+            await trio.sleep_until(deadline)
         raise Ended("no beat of ours came back in time: the store is slow or cannot be reached")
 
     async def _catch_up(self, seen: int) -> Seen:

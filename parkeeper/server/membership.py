@@ -88,7 +88,7 @@ class Membership:
                 self._now_ms(),
                 self._replica.revision,
                 self._addresses,
-            )  # fmt: skip
+            )
         )
 
     def registered(self, keeper: int, revision: int, started: float) -> None:
@@ -152,8 +152,7 @@ class Membership:
 
     def _came_back(self, revision: int, started: float) -> None:
         self._revision = revision
-        if revision > self.acknowledged:
-            self.acknowledged = revision
+        self.acknowledged = max(self.acknowledged, revision)
         self._started[revision] = started
         own = self._replica.registry.keepers.get(self.keeper)
         if own is not None and own.revision >= revision:  # the stream was faster than the answer

@@ -99,22 +99,29 @@ class SqliteStore:
         """Open the file, making it if need be; what is in it now is the truth. See `Database` for the errors."""
         if self._database is not None:
             raise ValueError("already open")
-        self._database = database = await trio.to_thread.run_sync(Database, self.path, limiter=self._thread)
+        limiter = self._thread
+        database = await trio.to_thread.run_sync(Database, self.path, limiter=limiter)
+        try:
+            newest = await trio.to_thread.run_sync(database.newest_revision, limiter=limiter)
+            rows = database.rows(self.layout.key("head/"))
+            self._heads = {self._id(key): (unpack_head(value)[0], revision) for key, revision, value in rows}
+        except BaseException:
+            database.close()
+            raise
+        self.history = History(newest, self._options.history, HISTORY_BYTES)
         self._doubt = None
-        self.history = History(database.newest_revision(), self._options.history, HISTORY_BYTES)
-        rows = database.rows(self.layout.key("head/"))
-        self._heads = {self._id(key): (unpack_head(value)[0], revision) for key, revision, value in rows}
+        self._database = database
 
     async def aclose(self) -> None:
         """Close the file, after a commit or a checkpoint under way; streams are cut."""
         with trio.CancelScope(shield=True):  # the threads can't be stopped, and hold what is to be closed
             async with self._lock:
                 database, self._database = self._database, None
-                self.history.break_off("the store was closed")
-                if self._checkpoint_done is not None:
-                    await self._checkpoint_done.wait()
-                if database is not None:
-                    await trio.to_thread.run_sync(database.close, limiter=self._thread)
+            self.history.break_off("the store was closed")
+            if self._checkpoint_done is not None:
+                await self._checkpoint_done.wait()
+            if database is not None:
+                await trio.to_thread.run_sync(database.close, limiter=self._thread)
 
     async def load(self) -> Snapshot:
         """Everything, read on a thread; no commit meanwhile."""
@@ -218,7 +225,7 @@ class SqliteStore:
 
         await self.history.follow(after, tell, self)
 
-    async def compact(self, revision: int) -> None:
+    async def compact(self, revision: int) -> None:  # noqa: ARG002, the facade asks
         """The file keeps no history, and that in memory is bounded."""
         await trio.lowlevel.checkpoint()
 

@@ -15,7 +15,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from parkeeper.errors import (
@@ -96,21 +96,26 @@ class Database:
 
     def newest_revision(self) -> int:
         """The highest revision ever given, as far as anything shows it."""
-        row = self._reading.execute(
-            "SELECT max(coalesce((SELECT max(revision) FROM item), 0), (SELECT max(revision) FROM gone))"
-        ).fetchone()
-        return int(row[0])
+        query = (
+            "SELECT '', max(coalesce((SELECT max(revision) FROM item), 0), (SELECT revision FROM gone)), x''"
+        )
+        return self._query(query, ())[0][1]
 
     def rows(self, prefix: str) -> list[Row]:
         """Items whose keys begin with a prefix, in order of keys."""
         query = "SELECT key, revision, value FROM item WHERE key >= ? AND key < ? ORDER BY key"
-        return self._reading.execute(query, (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1))).fetchall()
+        return self._query(query, (prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)))
 
     def row(self, key: str) -> Row | None:
         """One item."""
-        query = "SELECT key, revision, value FROM item WHERE key = ?"
-        row: Row | None = self._reading.execute(query, (key,)).fetchone()
-        return row
+        rows = self._query("SELECT key, revision, value FROM item WHERE key = ?", (key,))
+        return rows[0] if rows else None
+
+    def _query(self, query: str, parameters: tuple[str, ...]) -> list[Row]:
+        try:
+            return self._reading.execute(query, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise Unavailable(f"{self.path} cannot be read: {error}") from error
 
     def transact(
         self, guards: Mapping[str, int], puts: Sequence[Row], deletes: Sequence[str], revision: int

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from parkeeper.errors import Incompatible, Malformed
 from parkeeper.tree.acl import AccessList, intern
-from parkeeper.tree.changes import CREATE, SET_ACL, SET_SESSION, Change, Write
+from parkeeper.tree.changes import CREATE, SET_ACL, SET_SESSION, Write
 from parkeeper.tree.node import Znode
 from parkeeper.wire.records import read_acl
 

@@ -119,7 +119,7 @@ class View:
         base = self.replica.nodes.get(path)
         self.looked["node/" + path[1:]] = base.node_rev if base is not None else 0
         table = self._nodes.table
-        return table[path] if path in table else base
+        return table.get(path, base)
 
     def stat(self, path: str) -> None:
         """Guard what setData moves: version, mzxid, mtime, data."""
@@ -131,7 +131,7 @@ class View:
         base = self.replica.kids.get(path)
         self.looked["kids/" + path[1:]] = base.rev if base is not None else 0
         table = self._kids.table
-        return table[path] if path in table else base
+        return table.get(path, base)
 
     def kids_now(self, path: str) -> Kids | None:
         """The same without a guard, for the Stat in an answer."""

@@ -17,7 +17,8 @@ and it alone tells the planner what to do and `result` which header type to answ
 the flags say; under 1 and 15 flags 0..3 say what is made.
 
 What is malformed answers the whole request with -5: another number, reads in a multi, reads and writes together, a
-null path, and under 1, 15 and 19 a null access list, a flag outside 0..6, or a TTL flag. A multiRead that holds
+null path, and under 1, 15 and 19 a null access list, a flag outside 0..6, or a TTL flag. Under 21 a null list is
+kept, for the planner to refuse (-114). All of this was also seen from ZooKeeper 3.9.3. A multiRead that holds
 nothing but writes, or a read of a null path, can be parsed and breaks off there: its header says -5 and its body has
 the results so far (FinalRequestProcessor), which `MultiRead.broken` asks for.
 """

@@ -300,3 +300,31 @@ def test_results_with_bodies():
     """create2 and a read, whole."""
     assert result(Op.CREATE_TTL, create2_body("/a", STAT))[9:] == b"\x00\x00\x00\x02/a" + STAT
     assert result(Op.GET_DATA, data_body(None, STAT))[9:] == b"\xff\xff\xff\xff" + STAT
+
+
+RECORDED_STAT = pack_stat(8, 8, 0x1A20FADC775, 0x1A20FADC775, 0, 0, 0, 0, 1, 0, 8)
+
+
+def test_answers_are_those_recorded_from_zookeeper():
+    """ZooKeeper 3.9.3: flag 4 under opcode 1, a null access list under 21, a multiRead broken at its second read."""
+    container = bytes.fromhex(
+        "0000000f 00 00000000 00000003 2f6334 0000000000000008 0000000000000008 000001a20fadc775 000001a20fadc775"
+        "00000000 00000000 00000000 0000000000000000 00000001 00000000 0000000000000008 ffffffff 01 ffffffff"
+    )
+    assert multi_body([result(Op.CREATE_CONTAINER, create2_body("/c4", RECORDED_STAT))]) == container
+    refused = bytes.fromhex("ffffffff 00 ffffff8e ffffff8e ffffffff 01 ffffffff")
+    assert rolled_back(1, 0, Code.INVALID_ACL) == refused
+    root = pack_stat(0, 0, 0, 0, 0, 5, 0, 0, 0, 7, 10)
+    broken = bytes.fromhex(
+        "00000004 00 00000000 00000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000"
+        "00000000 00000005 00000000 0000000000000000 00000000 00000007 000000000000000a ffffffff 01 ffffffff"
+    )
+    assert multi_body([result(Op.GET_DATA, data_body(b"", root))]) == broken
+
+
+@pytest.mark.parametrize("flags", [0, 5])
+def test_create_ttl_when_the_acl_is_null(flags):
+    """Unlike the other creates it can be parsed: for the planner to refuse with -114, as ZooKeeper 3.9.3 does."""
+    ((_kind, record),) = multi(request(create(21, flags, acl="ffffffff", ttl=TTL)), 0).ops
+    assert isinstance(record, Create | CreateTtl)
+    assert record.acl is None

@@ -34,5 +34,5 @@ class Context:
 def expect(record: object, kind: type[Record]) -> Record:
     """The record as what its opcode says it is: the opcode table pairs the two."""
     if not isinstance(record, kind):
-        raise AssertionError(f"expected {kind.__name__}, not {record!r:.80}")
+        raise TypeError(f"expected {kind.__name__}, not {record!r:.80}")
     return record
