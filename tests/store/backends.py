@@ -1,0 +1,106 @@
+"""The stores that the contract suite runs over, by name.
+
+To add one: an async context manager that takes `StoreOptions` and an empty directory, opens a `Pair`, closes it,
+and is decorated with `@backend("its name")`. Each call must give a store (or a namespace of it) with nothing in
+it. Where the server it needs is missing it calls `tests.servers`' rule for that (fail in CI, else skip).
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from parkeeper.store.facade import Store
+from parkeeper.store.memory import MemoryServer, MemoryStore
+from parkeeper.store.sqlite import SqliteStore
+from parkeeper.store.urls import StoreOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two facades over one store, both open, and the ways around them.
+
+    Args:
+        a: one keeper's access.
+        b: another's; `a` itself where one process holds the store.
+        raw: reads a native key without parkeeper.
+        stranger_put: writes a native key without parkeeper; None where nobody else can write.
+        strangers_told: whether `follow` tells of a stranger's write to `data/` (Consul's is noticed at load only).
+        forget: makes the store forget its history up to a revision; None where there is no such thing.
+    """
+
+    a: Store
+    b: Store
+    raw: Callable[[str], Awaitable[bytes | None]]
+    stranger_put: Callable[[str, bytes], Awaitable[None]] | None
+    strangers_told: bool
+    forget: Callable[[int], Awaitable[None]] | None
+
+    @property
+    def shared(self) -> bool:
+        """Whether the two are two."""
+        return self.a is not self.b
+
+
+Opener = Callable[[StoreOptions, Path], AbstractAsyncContextManager[Pair]]
+BACKENDS: dict[str, Opener] = {}
+
+
+def backend(name: str) -> Callable[[Opener], Opener]:
+    """Put an opener among the backends."""
+
+    def register(opener: Opener) -> Opener:
+        BACKENDS[name] = opener
+        return opener
+
+    return register
+
+
+@backend("memory")
+@asynccontextmanager
+async def memory(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
+    """Two keepers of one process."""
+    server = MemoryServer()
+    a, b = MemoryStore(server, options), MemoryStore(server, options)
+
+    async def raw(key: str) -> bytes | None:
+        held = server.items.get(key.encode())
+        return None if held is None else held[0]
+
+    async def stranger_put(key: str, value: bytes) -> None:
+        server.stranger_put(key.encode(), value)
+
+    async def forget(revision: int) -> None:
+        server.compact(revision)
+
+    await a.open()
+    await b.open()
+    yield Pair(a=a, b=b, raw=raw, stranger_put=stranger_put, strangers_told=True, forget=forget)
+    await b.aclose()
+    await a.aclose()
+
+
+@backend("sqlite")
+@asynccontextmanager
+async def sqlite(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
+    """One process, one keeper, one file."""
+    import sqlite3
+
+    store = SqliteStore(directory / "store.db", options)
+
+    async def raw(key: str) -> bytes | None:
+        connection = sqlite3.connect(store.path)
+        try:
+            row = connection.execute("SELECT value FROM item WHERE key = ?", (key,)).fetchone()
+        finally:
+            connection.close()
+        return None if row is None else row[0]
+
+    async def forget(revision: int) -> None:
+        store.history.compact(revision)
+
+    await store.open()
+    try:
+        yield Pair(a=store, b=store, raw=raw, stranger_put=None, strangers_told=False, forget=forget)
+    finally:
+        await store.aclose()

@@ -1,0 +1,649 @@
+"""What every store promises (`parkeeper.store.facade`), asked of each of them."""
+
+from itertools import pairwise
+
+import pytest
+import trio
+
+from parkeeper.errors import Compacted, GuardFailed, Rejected
+from parkeeper.store.facade import Changed, Commit, Committed, Head, Item, Store
+from parkeeper.store.urls import StoreOptions
+from tests.store.backends import Pair
+from tests.store.conftest import OpenPair
+from tests.store.writers import Listener, Writer, listening, make_namespace, writers
+
+STRANGE_PATHS = [
+    "a b",
+    "...",
+    "a..b/.hidden",
+    "%2F%00",
+    'quo"te\\back',
+    "=3d",
+    "ключ/鍵/\U0001f511",
+    "new\nline",
+    "\x01\x7f",
+    "?x=1&y#z",
+    "x" * 700,
+]
+STRANGE_VALUES = [b"", b"\x00", bytes(range(256)), b"\xff" * 3, "é".encode(), b'{"json": 1}']
+
+
+async def load_items(store: Store) -> dict[str, Item]:
+    """By name; each once."""
+    snapshot = await store.load()
+    items = {item.name: item for item in snapshot.items}
+    assert len(items) == len(snapshot.items)
+    return items
+
+
+# --- an empty store, and the first commit ---------------------------------------------------------------------
+
+
+async def test_load_when_empty(store_pair: Pair) -> None:
+    """Nothing is there, and that is no error."""
+    snapshot = await store_pair.a.load()
+    assert (snapshot.revision, list(snapshot.items), dict(snapshot.heads)) == (0, [], {})
+    assert await store_pair.a.head() == 0
+    assert await store_pair.a.read("meta") is None
+    survey = await store_pair.a.survey()
+    assert (dict(survey.heads), dict(survey.keepers)) == ({}, {})
+
+
+async def test_commit_of_nobody_makes_the_namespace(store_pair: Pair) -> None:
+    """The first commit has no keeper: it moves no head, and all its items have one revision."""
+    receipt = await make_namespace(store_pair.a)
+    assert receipt.revision > 0
+    assert receipt.previous == 0
+    items = await load_items(store_pair.b)
+    assert {name: item.value for name, item in items.items()} == {
+        "meta": b"meta",
+        "ids": b"0",
+        "node/": b"root",
+        "data/": b"",
+    }
+    assert {item.revision for item in items.values()} == {receipt.revision}
+    assert await store_pair.b.head() == 0
+
+
+async def test_commit_of_nobody_when_the_namespace_is_there(store_pair: Pair) -> None:
+    """Two first keepers: one makes the namespace, the other is told that it is made."""
+    await make_namespace(store_pair.a)
+    with pytest.raises(GuardFailed) as caught:
+        await make_namespace(store_pair.b)
+    assert caught.value == GuardFailed(0, 0, None)
+
+
+# --- commits and guards ---------------------------------------------------------------------------------------
+
+
+async def test_commit_writes_and_deletes_together(store_pair: Pair) -> None:
+    """Puts and deletes of one commit are all there after it, at its revision, for both facades."""
+    one, _ = await writers(store_pair.a, store_pair.b)
+    first = await one.commit({"node/a": b"A", "data/a": b"1", "node/b": b"B"}, {"node/a": 0, "node/b": 0})
+    second = await one.commit({"data/a": b"2"}, {"node/b": first.revision}, ["node/b", "data/never-there"])
+    for store in (store_pair.a, store_pair.b):
+        items = await load_items(store)
+        assert items["node/a"] == Item("node/a", b"A", first.revision)
+        assert items["data/a"] == Item("data/a", b"2", second.revision)
+        assert "node/b" not in items
+        assert "data/never-there" not in items
+
+
+async def test_commit_returns_the_revision_before(store_pair: Pair) -> None:
+    """`previous` is the newest revision under `head/` before the commit, whoever's, beats not counted."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    first = await one.commit({"node/a": b"1"})
+    await two.send_beat(b"tick")
+    second = await two.commit({"node/b": b"1"})
+    third = await one.commit({"node/a": b"2"})
+    assert second.previous == first.revision
+    assert third.previous == second.revision
+    assert first.revision < second.revision < third.revision
+
+
+async def test_commit_when_a_guard_is_right(store_pair: Pair) -> None:
+    """0 guards absence, a revision guards that revision; both hold again after delete and create."""
+    one, _ = await writers(store_pair.a)
+    created = await one.commit({"node/a": b"1"}, {"node/a": 0})
+    changed = await one.commit({"node/a": b"2"}, {"node/a": created.revision, "kids/a": 0})
+    await one.commit({}, {"node/a": changed.revision}, ["node/a"])
+    again = await one.commit({"node/a": b"3"}, {"node/a": 0})
+    assert await store_pair.b.read("node/a") == Item("node/a", b"3", again.revision)
+
+
+@pytest.mark.parametrize("guard", ["present though guarded absent", "changed since", "absent though guarded"])
+async def test_commit_when_a_guard_is_wrong(store_pair: Pair, guard: str) -> None:
+    """Nothing of the commit happens, and the error tells the newest head and one's own."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    before = await one.commit({"node/a": b"1", "node/b": b"1"})
+    after = await two.commit({"node/a": b"2"}, {"node/a": before.revision})
+    guards = {
+        "present though guarded absent": {"node/a": 0},
+        "changed since": {"node/a": before.revision},
+        "absent though guarded": {"node/gone": before.revision},
+    }[guard]
+    with pytest.raises(GuardFailed) as caught:
+        await one.commit({"node/c": b"1"}, {"node/b": before.revision} | guards, ["node/b"])
+    assert caught.value == GuardFailed(after.revision, one.revision, one.head)
+    items = await load_items(store_pair.a)
+    assert "node/c" not in items
+    assert items["node/b"].revision == before.revision
+    assert await store_pair.a.head() == after.revision
+    later = await one.commit({"node/c": b"1"}, {"node/b": before.revision})
+    assert later.previous == after.revision
+
+
+async def test_commit_when_sent_twice(store_pair: Pair) -> None:
+    """Whoever is in doubt sends the same commit again, and learns that and when it had happened."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    commit = await one.plan({"node/a": b"1"}, {"node/a": 0})
+    receipt = await one.send(commit)
+    rival = await two.commit({"node/b": b"1"})
+    with pytest.raises(GuardFailed) as caught:
+        await store_pair.a.commit(commit)
+    assert caught.value == GuardFailed(rival.revision, receipt.revision, commit.head)
+
+
+async def test_commit_when_an_empty_one_came_first(store_pair: Pair) -> None:
+    """An empty commit, guarded by the head alone, keeps a late copy of the one in doubt out."""
+    one, _ = await writers(store_pair.a)
+    late = await one.plan({"node/a": b"1"})
+    empty = await one.plan({}, journal=b"")
+    receipt = await one.send(Commit(1, empty.head, {"head/1": one.revision}, {}))
+    with pytest.raises(GuardFailed) as caught:
+        await store_pair.b.commit(late)
+    assert caught.value == GuardFailed(receipt.revision, receipt.revision, empty.head)
+    assert await store_pair.b.read("node/a") is None
+
+
+async def test_commit_when_the_head_is_gone(store_pair: Pair) -> None:
+    """A keeper that was forgotten learns it: its own head is 0, without identity."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    done = await two.commit({}, {"head/1": one.revision}, ["head/1", "fence/1", "keeper/1"])
+    with pytest.raises(GuardFailed) as caught:
+        await one.commit({"node/a": b"1"})
+    assert caught.value == GuardFailed(done.revision, 0, None)
+    assert set((await store_pair.a.survey()).heads) == {2}
+
+
+async def test_commit_when_fenced(store_pair: Pair) -> None:
+    """Whoever's fence was rewritten can't commit any more."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    taken = await two.commit({"fence/1": b"taken by 2"}, {"fence/1": one.fence})
+    with pytest.raises(GuardFailed) as caught:
+        await one.commit({"node/a": b"1"})
+    assert caught.value.newest == taken.revision
+
+
+async def test_commit_when_two_facades_race(store_pair: Pair) -> None:
+    """Of commits that exclude each other exactly one happens, each time; the other learns of it."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    known = (await one.commit({"node/a": b"0"})).revision
+    for _ in range(20):
+        won: list[int] = []
+        lost: list[GuardFailed] = []
+
+        async def try_once(writer: Writer, guard: int, won: list[int], lost: list[GuardFailed]) -> None:
+            commit = await writer.plan({"node/a": b"by %d" % writer.keeper}, {"node/a": guard})
+            try:
+                won.append((await writer.send(commit)).revision)
+            except GuardFailed as error:
+                lost.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(try_once, one, known, won, lost)
+            nursery.start_soon(try_once, two, known, won, lost)
+        assert len(won) == len(lost) == 1
+        assert lost[0].newest == won[0]
+        known = won[0]
+
+
+async def test_commit_when_counters_are_large(store_pair: Pair) -> None:
+    """Identities of 63 random bits come back exactly."""
+    one, _ = await writers(store_pair.a)
+    head = Head(2**63 - 1, 2, 2**31 - 1)
+    receipt = await store_pair.a.commit(Commit(1, head, {"head/1": one.revision}, {"node/a": b"1"}))
+    assert (await store_pair.b.load()).heads[1] == (head, receipt.revision)
+    assert (await store_pair.b.survey()).heads[1] == (head, receipt.revision)
+
+
+# --- many guards, and limits ----------------------------------------------------------------------------------
+
+
+async def test_commit_with_more_guards_than_fit(store_pair: Pair) -> None:
+    """300 right guards pass, whether they are looked at or replaced by "no head newer than `seen`"."""
+    one, _ = await writers(store_pair.a, store_pair.b)
+    known = (await one.commit({f"node/{i}": b"1" for i in range(10)})).revision
+    guards = {f"node/{i}": known if i < 10 else 0 for i in range(300)}
+    receipt = await one.commit({"node/0": b"2"}, guards)
+    assert await store_pair.b.read("node/0") == Item("node/0", b"2", receipt.revision)
+
+
+async def test_commit_with_more_guards_than_fit_when_one_is_wrong(store_pair: Pair) -> None:
+    """What was committed since the plan is noticed, also if the guard it breaks could not be sent itself."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    known = (await one.commit({f"node/{i}": b"1" for i in range(10)})).revision
+    guards = {f"node/{i}": known if i < 10 else 0 for i in range(300)}
+    commit = await one.plan({"node/0": b"2"}, guards)
+    rival = await two.commit({"node/299": b"created meanwhile"})
+    with pytest.raises(GuardFailed) as caught:
+        await one.send(commit)
+    assert caught.value.newest == rival.revision
+
+
+async def test_commit_with_more_guards_than_fit_when_a_keeper_beat(store_pair: Pair) -> None:
+    """A `keeper/` guard is never replaced: a beat, which moves no head, still saves its keeper's life."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    guards = {f"node/{i}": 0 for i in range(300)} | {"keeper/2": two.beat}
+    commit = await one.plan({"fence/2": b"dead"}, guards, ["keeper/2"])
+    await two.send_beat(b"alive")
+    with pytest.raises(GuardFailed):
+        await one.send(commit)
+    assert 2 in (await store_pair.a.survey()).keepers
+
+
+@pytest.mark.parametrize("kind", ["puts", "deletes", "creates", "bytes"])
+async def test_fits_is_kept(store_pair: Pair, kind: str) -> None:
+    """The largest commit that `fits` allows is taken."""
+    one, _ = await writers(store_pair.a)
+    big = bytes(100_000)
+
+    def shape(n: int) -> tuple[dict[str, bytes], dict[str, int], list[str]]:
+        if kind == "puts":
+            return {f"data/{i:05}": b"v" for i in range(n)}, {}, []
+        if kind == "deletes":
+            return {}, {f"node/{i:05}": 0 for i in range(n)}, [f"node/{i:05}" for i in range(n)]
+        if kind == "creates":
+            return {f"node/{i:05}": b"v" for i in range(n)}, {f"node/{i:05}": 0 for i in range(n)}, []
+        return {f"data/{i:05}": big for i in range(n)}, {}, []
+
+    def fits(n: int) -> bool:
+        puts, guards, deletes = shape(n)
+        size = sum(len(name) + len(value) for name, value in puts.items()) + sum(map(len, deletes))
+        return store_pair.a.fits(len(guards), len(puts), len(deletes), size)
+
+    assert fits(1)
+    low, high = 1, 5000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    assert not fits(high)
+    puts, guards, deletes = shape(low)
+    receipt = await one.commit(puts, guards, deletes)
+    assert await store_pair.b.head() == receipt.revision
+
+
+async def test_commit_when_too_large(store_pair: Pair) -> None:
+    """Refused for good, nothing changed, and the next commit is as any."""
+    one, _ = await writers(store_pair.a)
+    known = await store_pair.a.head()
+    with pytest.raises(Rejected):
+        await one.commit({"data/a": bytes(16 << 20), "node/a": b"1"})
+    assert await store_pair.b.head() == known
+    assert await store_pair.b.read("node/a") is None
+    assert (await one.commit({"node/a": b"1"})).previous == known
+
+
+async def test_commit_when_the_value_is_the_largest(store_pair: Pair) -> None:
+    """A value of `limits.value` bytes is kept whole."""
+    one, _ = await writers(store_pair.a)
+    value = bytes(range(256)) * (store_pair.a.limits.value // 256)
+    async with listening(store_pair.b, await store_pair.b.head()) as listener:
+        receipt = await one.commit({"data/large": value})
+        await listener.reaches(receipt.revision)
+    assert listener.commits[-1].puts["data/large"] == value
+    assert await store_pair.b.read("data/large") == Item("data/large", value, receipt.revision)
+
+
+# --- names and values -----------------------------------------------------------------------------------------
+
+
+async def test_items_when_names_and_values_are_strange(store_pair: Pair) -> None:
+    """Any path and any bytes come back from load, read and stream; neighbours stay apart."""
+    one, _ = await writers(store_pair.a)
+    puts = {
+        f"{kind}/{path}": STRANGE_VALUES[i % len(STRANGE_VALUES)]
+        for i, path in enumerate(STRANGE_PATHS)
+        for kind in ("node", "data")
+    }
+    async with listening(store_pair.b, await store_pair.b.head()) as listener:
+        receipt = await one.commit(puts, {name: 0 for name in puts if name.startswith("node/")})
+        await listener.reaches(receipt.revision)
+    assert dict(listener.commits[-1].puts) == puts
+    items = await load_items(store_pair.b)
+    for name, value in puts.items():
+        assert items[name] == Item(name, value, receipt.revision)
+        assert await store_pair.b.read(name) == Item(name, value, receipt.revision)
+    gone = await one.commit({}, {f"node/{path}": receipt.revision for path in STRANGE_PATHS}, list(puts))
+    assert not puts.keys() & (await load_items(store_pair.a)).keys()
+    assert await store_pair.b.head() == gone.revision
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"), [(None, "parkeeper/data/services/web"), ("app/", "app/services/web")]
+)
+async def test_data_is_raw(open_pair: OpenPair, prefix: str | None, key: str) -> None:
+    """Native programs read a znode's data, byte for byte, under the key that the layout says."""
+    async with open_pair(StoreOptions(data_prefix=prefix)) as pair:
+        one, _ = await writers(pair.a)
+        await one.commit({"node/services/web": b"?", "data/services/web": b"\x00raw\xff"})
+        assert await pair.raw(key) == b"\x00raw\xff"
+        await one.commit({}, {}, ["node/services/web", "data/services/web"])
+        assert await pair.raw(key) is None
+
+
+@pytest.mark.parametrize("prefix", [None, "app/"])
+async def test_data_when_it_has_a_prefix(open_pair: OpenPair, prefix: str | None) -> None:
+    """Load and stream tell the same items wherever the data lies, the root's too."""
+    async with open_pair(StoreOptions(data_prefix=prefix)) as pair:
+        one, _ = await writers(pair.a, pair.b)
+        async with listening(pair.b, await pair.b.head()) as listener:
+            receipt = await one.commit({"node/a": b"N", "data/a": b"D", "data/": b"root"})
+            await listener.reaches(receipt.revision)
+            only_data = await one.commit({"data/a": b"E"})
+            await listener.reaches(only_data.revision)
+        assert [dict(commit.puts) for commit in listener.commits] == [
+            {"node/a": b"N", "data/a": b"D", "data/": b"root"},
+            {"data/a": b"E"},
+        ]
+        items = await load_items(pair.b)
+        assert items["data/"].value == b"root"
+        assert items["data/a"] == Item("data/a", b"E", only_data.revision)
+
+
+@pytest.mark.parametrize("prefix", [None, "app/"])
+async def test_data_when_a_stranger_writes_it(open_pair: OpenPair, prefix: str | None) -> None:
+    """A stranger's bytes are served, and told as a change of no commit where the store can tell."""
+    async with open_pair(StoreOptions(data_prefix=prefix)) as pair:
+        if pair.stranger_put is None:
+            pytest.skip("nobody else can write to this store")
+        one, _ = await writers(pair.a)
+        await one.commit({"node/a": b"N", "data/a": b"ours"})
+        async with listening(pair.b, await pair.b.head()) as listener:
+            await pair.stranger_put((prefix or "parkeeper/data/") + "a", b"theirs")
+            item = await pair.a.read("data/a")
+            assert item is not None
+            assert item.value == b"theirs"
+            assert (await load_items(pair.b))["data/a"] == item
+            later = await one.commit({"node/b": b"1"}, {"node/b": 0})
+            if pair.strangers_told:
+                await listener.until(lambda told: len(told.events) == 2)
+                assert Changed(item.revision, "data/a", b"theirs") in listener.events
+            else:
+                await listener.reaches(later.revision)
+                assert listener.changes == []
+
+
+# --- reads ----------------------------------------------------------------------------------------------------
+
+
+async def test_load_tells_where_to_follow(store_pair: Pair) -> None:
+    """Snapshot and stream join without gap or overlap: what the one has, the other doesn't tell."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    first = await one.commit({"node/a": b"1"})
+    snapshot = await store_pair.b.load()
+    assert snapshot.revision == first.revision
+    assert snapshot.position >= snapshot.revision
+    assert dict(snapshot.heads) == {1: (one.head, one.revision), 2: (two.head, two.revision)}
+    async with listening(store_pair.b, snapshot.position) as listener:
+        second = await one.commit({"node/a": b"2"})
+        await listener.reaches(second.revision)
+    assert [event.revision for event in listener.events] == [second.revision]
+
+
+async def test_load_beside_a_writer(store_pair: Pair) -> None:
+    """A snapshot is of one revision, though commits go on: items written together are seen together."""
+    one, _ = await writers(store_pair.a, store_pair.b)
+    await one.commit({f"node/{i}": b"0" for i in range(15)})
+    done = trio.Event()
+
+    async def write() -> None:
+        for number in range(1, 60):
+            await one.commit({f"node/{i}": b"%d" % number for i in range(15)})
+            await trio.lowlevel.checkpoint()
+        done.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        while not done.is_set():
+            snapshot = await store_pair.b.load()
+            nodes = [
+                item for item in snapshot.items if item.name.startswith("node/") and item.name != "node/"
+            ]
+            assert len({(item.value, item.revision) for item in nodes}) == 1
+            assert snapshot.revision == nodes[0].revision == snapshot.heads[1][1]
+
+
+async def test_head_is_that_of_the_last_commit(store_pair: Pair) -> None:
+    """`head()` knows every commit that was answered, and nothing else moves it."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    for number in range(5):
+        receipt = await one.commit({"node/a": b"%d" % number})
+        assert await store_pair.b.head() == receipt.revision
+    await two.send_beat(b"tick")
+    await store_pair.a.put("turn/1", b"ticket")
+    assert await store_pair.b.head() == receipt.revision
+
+
+async def test_read_when_just_written(store_pair: Pair) -> None:
+    """`read` is linearizable: it shows every write that was answered."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    for number in range(5):
+        receipt = await one.commit({"node/a": b"%d" % number})
+        assert await store_pair.b.read("node/a") == Item("node/a", b"%d" % number, receipt.revision)
+    revision = await two.send_beat(b"tick")
+    assert await store_pair.a.read("keeper/2") == Item("keeper/2", b"tick", revision)
+    assert await store_pair.a.read("node/absent") is None
+
+
+async def test_survey_shows_all_heads_and_keepers(store_pair: Pair) -> None:
+    """One read proves one's own past and everybody's."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    await one.commit({"node/a": b"1"})
+    await two.send_beat(b"tick")
+    survey = await store_pair.b.survey()
+    assert dict(survey.heads) == {1: (one.head, one.revision), 2: (two.head, two.revision)}
+    assert dict(survey.keepers) == {1: (b"registered", one.beat), 2: (b"tick", two.beat)}
+
+
+# --- what is no commit ----------------------------------------------------------------------------------------
+
+
+async def test_beat_when_its_guard_is_right(store_pair: Pair) -> None:
+    """Every beat has a revision of its own, newer than all before it."""
+    one, _ = await writers(store_pair.a)
+    revisions = [one.beat, await one.send_beat(b"1"), await one.send_beat(b"2")]
+    commit = await one.commit({"node/a": b"1"})
+    revisions += [commit.revision, await one.send_beat(b"3")]
+    assert all(earlier < later for earlier, later in pairwise(revisions))
+
+
+async def test_beat_when_its_guard_is_wrong(store_pair: Pair) -> None:
+    """A keeper that was declared dead can't beat itself back to life; nor can a late copy of a beat count."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    registered = one.beat
+    await one.send_beat(b"1")
+    with pytest.raises(GuardFailed) as caught:
+        await store_pair.a.beat(1, registered, b"late copy")
+    assert caught.value == GuardFailed(two.revision, one.revision, one.head)
+    dead = await two.commit({"fence/1": b"dead"}, {"keeper/1": one.beat}, ["keeper/1"])
+    with pytest.raises(GuardFailed) as caught:
+        await one.send_beat(b"2")
+    assert caught.value.newest == dead.revision
+    assert await store_pair.b.read("keeper/1") is None
+
+
+async def test_put_has_no_guard(store_pair: Pair) -> None:
+    """A ticket is written whatever is there, and deleted whether or not it is."""
+    await writers(store_pair.a, store_pair.b)
+    await store_pair.a.put("turn/1", b"first")
+    await store_pair.b.put("turn/1", b"second")
+    item = await store_pair.a.read("turn/1")
+    assert item is not None
+    assert item.value == b"second"
+    await store_pair.a.put("turn/1", None)
+    assert await store_pair.b.read("turn/1") is None
+    await store_pair.a.put("turn/1", None)
+
+
+# --- the stream -----------------------------------------------------------------------------------------------
+
+
+async def test_follow_tells_all_of_a_commit(store_pair: Pair) -> None:
+    """Keeper, identity, journal, values and deletes, to the keeper that made it as to the others."""
+    one, _ = await writers(store_pair.a, store_pair.b)
+    start = await store_pair.a.head()
+    async with listening(store_pair.a, start) as own, listening(store_pair.b, start) as other:
+        first = await one.commit({"node/a": b"A", "data/a": b"\x00"}, journal=b"created a")
+        first_head = one.head
+        second = await one.commit({"kids/": b"1"}, {}, ["node/a"], journal=b"")
+        for listener in (own, other):
+            await listener.reaches(second.revision)
+            told, deleted = listener.events
+            assert isinstance(told, Committed)
+            assert isinstance(deleted, Committed)
+            assert (
+                told[:4]
+                if isinstance(told, tuple)
+                else (
+                    told.revision,
+                    told.keeper,
+                    told.head,
+                    told.journal,
+                )
+                == (first.revision, 1, first_head, b"created a")
+            )
+            assert dict(told.puts) == {"node/a": b"A", "data/a": b"\x00"}
+            assert list(told.deletes) == []
+            assert (deleted.revision, deleted.head, deleted.journal) == (second.revision, one.head, b"")
+            assert dict(deleted.puts) == {"kids/": b"1"}
+            assert list(deleted.deletes) == ["node/a"]
+
+
+async def test_follow_tells_changes_between_commits(store_pair: Pair) -> None:
+    """Beats and tickets are told in the order of their revisions; a commit's own are told in it only."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    async with listening(store_pair.b, await store_pair.b.head()) as listener:
+        first = await one.commit({"node/a": b"1"})
+        beat = await two.send_beat(b"tick")
+        await listener.reaches(beat)
+        await store_pair.a.put("turn/1", b"ticket")
+        await listener.until(lambda told: any(change.name == "turn/1" for change in told.changes))
+        last = await one.commit({"keeper/9": b"of the commit"}, {}, ["turn/1"])
+        await listener.reaches(last.revision)
+        await store_pair.a.put("turn/2", b"ticket")
+        await listener.until(lambda told: any(change.name == "turn/2" for change in told.changes))
+        await store_pair.a.put("turn/2", None)
+        await listener.until(lambda told: any(change.value is None for change in told.changes))
+    assert [(type(event), getattr(event, "name", None)) for event in listener.events] == [
+        (Committed, None),
+        (Changed, "keeper/2"),
+        (Changed, "turn/1"),
+        (Committed, None),
+        (Changed, "turn/2"),
+        (Changed, "turn/2"),
+    ]
+    assert listener.events[0].revision == first.revision
+    assert listener.events[1] == Changed(beat, "keeper/2", b"tick")
+    assert dict(listener.commits[1].puts) == {"keeper/9": b"of the commit"}
+    assert [event.revision for event in listener.events] == sorted(
+        event.revision for event in listener.events
+    )
+
+
+async def test_follow_when_two_write_at_once(store_pair: Pair) -> None:
+    """Both followers hear every commit once, in order of revision, with the values it wrote."""
+    one, two = await writers(store_pair.a, store_pair.b)
+    start = await store_pair.a.head()
+    made: dict[int, bytes] = {}
+
+    async def write(writer: Writer) -> None:
+        for number in range(60):
+            value = b"%d by %d" % (number, writer.keeper)
+            made[(await writer.commit({"node/shared": value}, journal=value)).revision] = value
+
+    async with listening(store_pair.a, start) as near, listening(store_pair.b, start) as far:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write, one)
+            nursery.start_soon(write, two)
+        for listener in (near, far):
+            await listener.reaches(max(made))
+            assert [commit.revision for commit in listener.commits] == sorted(made)
+            assert {commit.revision: commit.journal for commit in listener.commits} == made
+            assert all(commit.puts["node/shared"] == commit.journal for commit in listener.commits)
+
+
+async def test_follow_when_resumed(store_pair: Pair) -> None:
+    """Whoever goes on after the last event he was told, in pieces, hears the same as who never stopped."""
+    one, _ = await writers(store_pair.a, store_pair.b)
+    start = position = await store_pair.b.head()
+    pieces: list[int] = []
+    for number in range(12):
+        receipt = await one.commit({"node/a": b"%d" % number})
+        if number % 3 == 2:
+            async with listening(store_pair.b, position) as listener:
+                await listener.reaches(receipt.revision)
+            pieces += [event.revision for event in listener.events]
+            position = pieces[-1]
+    async with listening(store_pair.a, start) as listener:
+        await listener.reaches(position)
+    assert pieces == [event.revision for event in listener.events]
+    assert len(pieces) == 12
+
+
+async def test_follow_when_stopped_in_the_middle(store_pair: Pair) -> None:
+    """A follower cancelled while events come has been told a prefix: none skipped, none half."""
+    one, _ = await writers(store_pair.a, store_pair.b)
+    start = await store_pair.b.head()
+    for number in range(40):
+        last = await one.commit({"node/a": b"%d" % number})
+    all_of_them = Listener()
+    heard: list[int] = []
+    position = start
+    while position < last.revision:
+        with trio.CancelScope() as scope:
+
+            def deliver(event: Committed | Changed, scope: trio.CancelScope = scope) -> None:
+                all_of_them.deliver(event)
+                heard.append(event.revision)
+                if len(heard) % 7 == 0:
+                    scope.cancel("seven more")
+
+            with trio.move_on_after(5):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(store_pair.b.follow, position, deliver)
+                    await all_of_them.until(
+                        lambda told: told.events[-1].revision == last.revision if told.events else False
+                    )
+                    nursery.cancel_scope.cancel("all heard")
+        position = heard[-1]
+    assert [commit.puts["node/a"] for commit in all_of_them.commits] == [
+        b"%d" % number for number in range(40)
+    ]
+
+
+async def test_follow_when_the_history_is_gone(store_pair: Pair) -> None:
+    """What can't be told any more is said so, never skipped; from the end it goes on."""
+    if store_pair.forget is None:
+        pytest.skip("this store can't be made to forget")
+    one, _ = await writers(store_pair.a, store_pair.b)
+    first = await one.commit({"node/a": b"1"})
+    await one.commit({"node/a": b"2"})
+    last = await one.commit({"node/a": b"3"})
+    await store_pair.forget(last.revision)
+    with trio.fail_after(20), pytest.raises(Compacted):
+        await store_pair.b.follow(first.revision, lambda event: None)
+    async with listening(store_pair.b, last.revision) as listener:
+        again = await one.commit({"node/a": b"4"})
+        await listener.reaches(again.revision)
+    assert [event.revision for event in listener.events] == [again.revision]
+
+
+async def test_follow_when_nothing_happens(store_pair: Pair) -> None:
+    """A quiet stream waits, and can be cancelled."""
+    await writers(store_pair.a)
+    events: list[object] = []
+    with trio.move_on_after(0.2) as scope:
+        await store_pair.a.follow(await store_pair.a.head(), events.append)
+    assert scope.cancelled_caught
+    assert events == []
