@@ -12,6 +12,7 @@ and opened again, when the file tells what is true.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import time
@@ -101,13 +102,12 @@ class SqliteStore:
             raise ValueError("already open")
         limiter = self._thread
         database = await trio.to_thread.run_sync(Database, self.path, limiter=limiter)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(database.close)
             newest = await trio.to_thread.run_sync(database.newest_revision, limiter=limiter)
             rows = database.rows(self.layout.key("head/"))
             self._heads = {self._id(key): (unpack_head(value)[0], revision) for key, revision, value in rows}
-        except BaseException:
-            database.close()
-            raise
+            undo.pop_all()
         self.history = History(newest, self._options.history, HISTORY_BYTES)
         self._doubt = None
         self._database = database
