@@ -21,6 +21,11 @@ from parkeeper.store.lean import BODY, WITHIN, Body, LeanTransport
 CONNECT = 3.0
 """Seconds to make a connection: longer than a lost SYN (1 s) takes to be repeated."""
 
+
+class TimedOut(InDoubt):
+    """In doubt since no answer came in time: the next try may take longer."""
+
+
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -89,7 +94,7 @@ async def send(client: httpx.AsyncClient, message: httpx.Request) -> httpx.Respo
 
     Raises:
         Unavailable: the request was certainly not sent.
-        InDoubt: it may have been received.
+        InDoubt: it may have been received (`TimedOut`: and no answer came within the request's time).
     """
     try:
         return await client.send(message)
@@ -100,7 +105,9 @@ async def send(client: httpx.AsyncClient, message: httpx.Request) -> httpx.Respo
 def translated(error: httpx.TransportError) -> Unavailable | InDoubt:
     """What a broken exchange means for what was asked."""
     text = str(error) or type(error).__name__
-    return Unavailable(text) if isinstance(error, _NOT_SENT) else InDoubt(text)
+    if isinstance(error, _NOT_SENT):
+        return Unavailable(text)
+    return TimedOut(text) if isinstance(error, httpx.ReadTimeout) else InDoubt(text)
 
 
 class Streaming:

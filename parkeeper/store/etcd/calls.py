@@ -1,0 +1,193 @@
+"""Calls of etcd's JSON gateway: which member is asked, how long, and who may be asked again.
+
+All use one member until it fails: cannot be reached, has no leader, gives no definite answer. Then the next one is
+asked. A write is sent again only if it was certainly not applied; a read whenever it failed.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import httpx
+import trio
+
+from parkeeper.errors import InDoubt, NotApplied, StoreError, Unavailable
+from parkeeper.store.etcd.auth import Auth
+from parkeeper.store.etcd.refusals import NoSpace, TokenRefused, refusal
+from parkeeper.store.http import Clients, TimedOut, origin, request, send
+
+log = logging.getLogger("parkeeper.store.etcd")
+
+RANGE: Final = "/v3/kv/range"
+TXN: Final = "/v3/kv/txn"
+PUT: Final = "/v3/kv/put"
+DELETE: Final = "/v3/kv/deleterange"
+COMPACT: Final = "/v3/kv/compaction"
+WATCH: Final = "/v3/watch"
+STATUS: Final = "/v3/maintenance/status"
+AUTHENTICATE: Final = "/v3/auth/authenticate"
+VERSION: Final = "/version"
+VARIABLES: Final = "/debug/vars"
+
+READ = 2.0
+"""Seconds for the first try of a read; twice as many after each that timed out, up to `LONGEST`."""
+
+LONGEST = 16.0
+"""Seconds for one try at most. etcd itself gives up after 7."""
+
+_LEADER = (b"Grpc-Metadata-hasleader", b"true")
+"""Makes a member without a leader refuse at once, and provably not apply, instead of hanging for 7 s."""
+
+
+class Endpoint:
+    """One member's address, with URLs parsed once.
+
+    Args:
+        host: name or address.
+        port: of its client URL.
+        tls: whether it speaks TLS.
+    """
+
+    def __init__(self, host: str, port: int, tls: bool) -> None:
+        self._origin = origin(host, port, tls)
+        self._urls: dict[str, httpx.URL] = {}
+
+    def __str__(self) -> str:
+        return self._origin
+
+    def url(self, path: str) -> httpx.URL:
+        """Of a path on this member."""
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(self._origin + path)
+        return url
+
+
+class Calls:
+    """One etcd cluster.
+
+    Args:
+        endpoints: at least one.
+        clients: TLS is theirs.
+        auth: the user.
+    """
+
+    def __init__(self, endpoints: list[Endpoint], clients: Clients, auth: Auth) -> None:
+        self._endpoints = endpoints
+        self._at = 0
+        self.clients = clients
+        self.auth = auth
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The member that is asked at present."""
+        return self._endpoints[self._at]
+
+    def leave(self, endpoint: Endpoint, why: object) -> None:
+        """Ask the next member from now on, unless another task has left this one already."""
+        if len(self._endpoints) > 1 and endpoint is self.endpoint:
+            self._at = (self._at + 1) % len(self._endpoints)
+            log.warning("etcd: leaving %s for %s: %s", endpoint, self.endpoint, why)
+
+    def message(self, path: str, body: bytes, within: float | None, leader: bool = True) -> httpx.Request:
+        """A request to the present member, with the present token."""
+        headers = [*self.auth.headers, _LEADER] if leader else [*self.auth.headers]
+        return request("POST", self.endpoint.url(path), headers, body, within=within)
+
+    async def get(self, path: str, within: float = READ) -> httpx.Response:
+        """A plain GET of the present member, whatever its status.
+
+        Raises:
+            Unavailable: there is no answer.
+        """
+        endpoint = self.endpoint
+        try:
+            return await send(self.clients.rest, request("GET", endpoint.url(path), [], within=within))
+        except (Unavailable, InDoubt) as error:
+            self.leave(endpoint, error)
+            raise Unavailable(f"{endpoint}: {error}") from error
+
+    async def once(
+        self, client: httpx.AsyncClient, path: str, body: bytes, within: float, leader: bool = True
+    ) -> bytes:
+        """One try on one member; a refused token is renewed, since nothing was applied.
+
+        Raises:
+            StoreError: whatever the answer means (`parkeeper.store.etcd.refusals`), or the lack of one.
+        """
+        endpoint = self.endpoint
+        try:
+            return await self._authorized(client, path, body, within, leader)
+        except (Unavailable, InDoubt) as error:
+            if not isinstance(error, NoSpace):
+                self.leave(endpoint, error)
+            raise type(error)(f"{endpoint}: {error}") from error
+        except trio.Cancelled:
+            # Our caller's patience was shorter than ours; what let it wait would let the next call wait too.
+            self.leave(endpoint, "a call was given up")
+            raise
+
+    async def _authorized(
+        self, client: httpx.AsyncClient, path: str, body: bytes, within: float, leader: bool
+    ) -> bytes:
+        if self.auth.missing:
+            await self.renew(client, self.auth.headers)
+        for _ in range(2):
+            token = self.auth.headers
+            try:
+                return await self._sent(client, self.message(path, body, within, leader))
+            except TokenRefused:
+                await self.renew(client, token)
+        return await self._sent(client, self.message(path, body, within, leader))
+
+    async def renew(self, client: httpx.AsyncClient, refused: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Get a token in place of the one refused; see `Auth.renew`."""
+
+        async def authenticate(body: bytes) -> bytes:
+            url = self.endpoint.url(AUTHENTICATE)
+            return await self._sent(client, request("POST", url, [_LEADER], body, within=LONGEST))
+
+        await self.auth.renew(refused, authenticate)
+
+    @staticmethod
+    async def _sent(client: httpx.AsyncClient, message: httpx.Request) -> bytes:
+        response = await send(client, message)
+        if response.status_code == 200:
+            return response.content
+        raise refusal(response.status_code, response.content)
+
+    async def write(self, client: httpx.AsyncClient, path: str, body: bytes, within: float) -> bytes:
+        """A write, tried on one member after the other while it is certainly not applied.
+
+        Raises:
+            Unavailable: no member could take it.
+            StoreError: as `once`.
+        """
+        for _ in self._endpoints[1:]:
+            try:
+                return await self.once(client, path, body, within)
+            except Unavailable:
+                continue
+        return await self.once(client, path, body, within)
+
+    async def read(self, path: str, body: bytes, within: float = READ) -> bytes:
+        """A read, tried until a member answers, two rounds at least.
+
+        Raises:
+            Unavailable: none did.
+            StoreError: as `once`, where the answer is definite.
+        """
+        tries = max(4, 2 * len(self._endpoints))
+        failure: StoreError | None = None
+        for number in range(tries):
+            if number >= len(self._endpoints):
+                await trio.sleep(0.05 * 2 ** min(number - len(self._endpoints), 4))
+            try:
+                return await self.once(self.clients.rest, path, body, within)
+            except TimedOut as error:
+                within = min(2 * within, max(within, LONGEST))
+                failure = error
+            except (Unavailable, InDoubt, NotApplied) as error:
+                failure = error
+        raise Unavailable(f"etcd did not answer in {tries} tries; the last: {failure}") from failure
