@@ -192,7 +192,7 @@ class Applier:
         else:
             replica.apply(change, revision)
             if kind == SET_SESSION and change.record is not None:
-                self._sessions.changed(change.session, change.record)
+                self._sessions.changed(change.session, change.record, asker)
             elif kind == END_SESSION:
                 self._sessions.ended(change.session, asker)
 

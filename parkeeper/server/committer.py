@@ -201,6 +201,7 @@ class Committer:
             self.stats.commits += 1
             self.stats.writes += len(batch.planned)
             await self._applier.wait_for(receipt.revision)
+            self._planner.go_on(batch)
 
     def _commit(
         self,

@@ -134,7 +134,7 @@ class Planner:
         if request.unless is not None and request.unless():
             return False
         attachment = request.attachment
-        if attachment is None:
+        if attachment is None or request.parts:  # what closes a session in parts began while it was alive
             return True
         record = view.session(request.session)
         return record is not None and not record.closing and record.rev == attachment.rev
@@ -221,6 +221,12 @@ class Planner:
     def put_back(self, batch: Batch[Request]) -> None:
         """A batch did not happen, for no fault of its requests: they are first in the queue again."""
         self.queue.extendleft(each.asked for each in reversed(batch.planned))
+
+    def go_on(self, batch: Batch[Request]) -> None:
+        """A batch happened: closes that went in parts have the next one to do."""
+        for each in batch.planned:
+            if each.answer.unfinished:
+                self.queue.appendleft(each.asked)
 
     def lost(self, batch: Batch[Request]) -> None:
         """A batch lost against another keeper: what rested on changed items is contended, the rest goes first."""

@@ -50,7 +50,7 @@ class LocalSessions:
         """We are registered: from now on every session has a clock here or elsewhere."""
         self.keeper = keeper
         for session, record in self._replica.sessions.items():
-            self.changed(session, record)
+            self.changed(session, record, None)
 
     def new_id(self) -> int:
         """A session id never used before: keeper id << 32 | counter from 1."""
@@ -86,8 +86,8 @@ class LocalSessions:
 
     # What the applier tells.
 
-    def changed(self, session: int, record: Session) -> None:
-        """A session was opened, claimed or marked."""
+    def changed(self, session: int, record: Session, asker: Attachment | None) -> None:
+        """A session was opened, claimed or marked; a client that closes it is told when that is done."""
         deadline = trio.current_time() + record.timeout / 1000
         if record.owner == self.keeper:
             self.orphans.remove(session)
@@ -100,7 +100,7 @@ class LocalSessions:
             else:
                 self.orphans.touch(session, deadline)
         held = self.attachments.get(session)
-        if held is not None and held.rev != record.rev:
+        if held is not None and held is not asker and held.rev != record.rev:
             del self.attachments[session]
             held.alive = False
             held.drop(
