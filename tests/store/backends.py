@@ -7,13 +7,14 @@ it. Where the server it needs is missing it calls `tests.servers`' rule for that
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parkeeper.store.facade import Store
 from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.urls import StoreOptions
+from parkeeper.testing.faulty import FaultyStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,14 @@ async def memory(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
     yield Pair(a=a, b=b, raw=raw, stranger_put=stranger_put, strangers_told=True, forget=forget)
     await b.aclose()
     await a.aclose()
+
+
+@backend("faulty")
+@asynccontextmanager
+async def faulty(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
+    """Stores that fail on command, and were given none: nobody may notice."""
+    async with memory(options, directory) as pair:
+        yield replace(pair, a=FaultyStore(pair.a), b=FaultyStore(pair.b))
 
 
 @backend("sqlite")
