@@ -189,7 +189,7 @@ def _host_and_port(address: tuple[object, ...]) -> tuple[str, int]:
 
 
 async def listen(
-    port: int, host: str | None = None, *, reuse_port: bool = False, backlog: int = BACKLOG
+    port: int, host: str | None = None, *, reuse_port: bool = False, backlog: int | None = BACKLOG
 ) -> list[socket.socket]:
     """Listening sockets for one port.
 
@@ -197,7 +197,7 @@ async def listen(
         port: 0: one the kernel picks, the same for all families.
         host: name or address; None: every address, IPv4 and IPv6.
         reuse_port: let several processes listen on the port; the kernel shares the clients among them.
-        backlog: connections the kernel may queue.
+        backlog: connections the kernel may queue; None: don't listen, only hold the port.
 
     Raises:
         OSError: the port is taken, or is not ours to use.
@@ -228,7 +228,7 @@ async def listen(
 
 
 def _bind(
-    family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool, backlog: int
+    family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool, backlog: int | None
 ) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -238,7 +238,8 @@ def _bind(
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind((host, port))
-        sock.listen(backlog)
+        if backlog is not None:
+            sock.listen(backlog)
     except BaseException:
         sock.close()
         raise

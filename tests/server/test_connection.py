@@ -1,0 +1,446 @@
+"""Whole connections: a keeper on a memory store, clients on memory streams, bytes by hand."""
+
+from __future__ import annotations
+
+import logging
+import struct
+
+import pytest
+import trio
+import trio.testing
+
+from parkeeper.options import Limits
+from tests.server.stage import buffer, create, get_data, request, set_data, stage, string
+
+
+async def test_reads_are_answered_with_the_xid_they_came_with():
+    """A read of a znode that exists, and one of a znode that doesn't, each under its own number."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(create(1, "/a", b"one"), get_data(2, "/a"), get_data(-77, "/nowhere"))
+        made, got, missing = await client.answers(3)
+        assert (made.xid, made.err, made.body) == (1, 0, string("/a"))
+        assert (got.xid, got.err, got.data) == (2, 0, b"one")
+        assert (missing.xid, missing.err, missing.body) == (-77, -101, b"")
+        assert 0 < made.zxid <= got.zxid <= missing.zxid
+
+
+async def test_bytes_may_come_one_at_a_time():
+    """How TCP cuts the bytes into pieces changes nothing."""
+    async with stage() as there:
+        client = await there.client()
+        for byte in create(1, "/a", b"one") + get_data(2, "/a"):
+            await client.send(bytes((byte,)))
+            await trio.testing.wait_all_tasks_blocked()
+        made, got = await client.answers(2)
+        assert (made.err, got.data) == (0, b"one")
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["two-commits", "one-commit"])
+async def test_pipelined_sets_and_gets_see_each_other_in_order(together):
+    """set 1, get, set 2, get: the first get sees 1, whether the second set is in the same commit or in the next."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(create(0, "/a"))
+        await client.answer()
+        before = there.commits
+        there.store.close_gate()
+        packets = [set_data(1, "/a", b"1"), get_data(2, "/a"), set_data(3, "/a", b"2"), get_data(4, "/a")]
+        if not together:
+            await client.send(packets.pop(0))
+            await trio.testing.wait_all_tasks_blocked()
+        await client.send(*packets)
+        await trio.testing.wait_all_tasks_blocked()
+        there.store.open_gate()
+        one, first, two, second = await client.answers(4)
+        assert [each.xid for each in (one, first, two, second)] == [1, 2, 3, 4]
+        assert (first.data, second.data) == (b"1", b"2")
+        versions = [struct.unpack_from(">i", each.body, 32)[0] for each in (one, two)]
+        assert versions == [1, 2]
+        assert one.zxid <= first.zxid < two.zxid <= second.zxid
+        assert there.commits == before + (1 if together else 2)
+
+
+async def test_a_read_behind_ones_own_write_waits_for_it():
+    """While a session's write is being committed its later reads wait; those of others do not."""
+    async with stage() as there:
+        client, other = await there.client(), await there.client()
+        there.store.close_gate()
+        await client.send(create(1, "/a"), get_data(2, "/a"))
+        await other.send(get_data(1, "/a"))
+        assert (await other.answer()).err == -101
+        assert there.stats.outstanding == 2
+        there.store.open_gate()
+        made, got = await client.answers(2)
+        assert (made.err, got.err) == (0, 0)
+        assert there.stats.outstanding == 0
+
+
+async def test_the_event_comes_before_the_reply_to_ones_own_write():
+    """Event, then the reply with the same zxid, then what was read behind it."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(
+            create(1, "/a"), get_data(2, "/a", watch=True), set_data(3, "/a", b"x"), get_data(4, "/a")
+        )
+        made, got, event, done, after = await client.answers(5)
+        assert [made.xid, got.xid, event.xid, done.xid, after.xid] == [1, 2, -1, 3, 4]
+        assert event.body == struct.pack(">ii", 3, 3) + string("/a")
+        assert event.zxid == done.zxid
+        assert after.data == b"x"
+
+
+async def test_a_watcher_elsewhere_hears_of_a_write_once():
+    """One write, one event for each watcher, sent without any request of theirs."""
+    async with stage() as there:
+        writer = await there.client()
+        await writer.send(create(1, "/a"))
+        await writer.answer()
+        watchers = [await there.client() for _ in range(20)]
+        for each in watchers:
+            await each.send(get_data(1, "/a", watch=True))
+            await each.answer()
+        await writer.send(set_data(2, "/a", b"1"), set_data(3, "/a", b"2"))
+        first, _ = await writer.answers(2)
+        for each in watchers:
+            event = await each.answer()
+            assert (event.xid, event.zxid) == (-1, first.zxid)
+            await each.send(request(9, 11))
+            assert (await each.answer()).xid == -2
+        assert there.stats.events == 20
+
+
+async def test_pings_overtake_a_write_that_waits():
+    """A client with a slow write still gets its pings answered, with xid -2 whatever it sent."""
+    async with stage() as there:
+        client = await there.client()
+        there.store.close_gate()
+        await client.send(create(1, "/a"), request(5, 11))
+        ping = await client.answer()
+        assert (ping.xid, ping.err, ping.body) == (-2, 0, b"")
+        there.store.open_gate()
+        assert (await client.answer()).xid == 1
+
+
+async def test_auth_keeps_its_place_and_counts_at_once():
+    """The reply to auth comes in turn with zxid 0; what is behind it has the identity, what is before has not."""
+    async with stage() as there:
+        client = await there.client()
+        acl = struct.pack(">ii", 1, 31) + string("auth") + string("")
+        secret = request(2, 1, string("/secret") + buffer(b"") + acl + struct.pack(">i", 0))
+        auth = request(-4, 100, struct.pack(">i", 0) + string("digest") + buffer(b"me:pw"))
+        there.store.close_gate()
+        await client.send(
+            create(1, "/a"),
+            request(7, 107),
+            auth,
+            secret,
+            get_data(3, "/secret"),
+            request(8, 107),
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        there.store.open_gate()
+        made, before, authed, hidden, got, after = await client.answers(6)
+        assert [made.xid, before.xid, authed.xid, hidden.xid, got.xid, after.xid] == [1, 7, -4, 2, 3, 8]
+        assert (authed.zxid, authed.err, authed.body) == (0, 0, b"")
+        assert (hidden.err, got.err) == (0, 0)
+        assert before.body == struct.pack(">i", 1) + string("ip") + string("10.0.0.1")
+        assert after.body == struct.pack(">i", 2) + string("ip") + string("10.0.0.1") + string(
+            "digest"
+        ) + string("me")
+        other = await there.client()
+        await other.send(get_data(1, "/secret"))
+        assert (await other.answer()).err == -102
+
+
+async def test_a_refused_auth_is_answered_and_ends_the_connection():
+    """-115 with zxid 0 in its turn, then the end; what came behind it is not answered."""
+    async with stage() as there:
+        client = await there.client()
+        auth = request(-4, 100, struct.pack(">i", 0) + string("kerberos") + buffer(b"me"))
+        await client.send(create(1, "/a"), auth, get_data(2, "/a"))
+        made, refused = await client.answers(2)
+        assert (made.xid, made.err) == (1, 0)
+        assert (refused.xid, refused.zxid, refused.err) == (-4, 0, -115)
+        assert await client.ended()
+        assert there.stats.auth_failed == 1
+
+
+async def test_sasl_is_answered_as_by_a_server_without_it():
+    """Error 0 and a null token, zxid 0, and the connection stays."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(request(1, 102, buffer(b"")), get_data(2, "/"))
+        step, got = await client.answers(2)
+        assert (step.xid, step.zxid, step.err, step.body) == (1, 0, 0, struct.pack(">i", -1))
+        assert got.err == 0
+
+
+async def test_sync_echoes_its_path_in_turn():
+    """The reply has the path, null too, and keeps its place between a write and a read."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(
+            create(1, "/a"), request(2, 9, string("/x")), get_data(3, "/a"), request(4, 9, string(None))
+        )
+        made, synced, got, null = await client.answers(4)
+        assert [made.xid, synced.xid, got.xid, null.xid] == [1, 2, 3, 4]
+        assert (synced.err, synced.body) == (0, string("/x"))
+        assert (null.err, null.body) == (0, string(None))
+
+
+async def test_a_malformed_record_is_answered_and_the_connection_stays():
+    """-5, in turn behind a write or at once, for reads and writes."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(
+            request(1, 4, b"\0"), create(2, "/a"), request(3, 5, b"\0"), request(4, 4), get_data(5, "/a")
+        )
+        answers = await client.answers(5)
+        assert [(each.xid, each.err) for each in answers] == [(1, -5), (2, 0), (3, -5), (4, -5), (5, 0)]
+        assert all(each.body == b"" for each in answers[2:4])
+        assert answers[0].zxid > 0
+
+
+@pytest.mark.parametrize("op", [0, -1, 13, 20, -10, 999])
+async def test_an_unknown_opcode_is_answered_in_turn_and_ends_the_connection(op):
+    """-6 with zxid -1 behind the replies before it, then the end; what came behind it is not answered."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(create(1, "/a"), request(2, op), get_data(3, "/a"))
+        made, refused = await client.answers(2)
+        assert (made.xid, made.err) == (1, 0)
+        assert (refused.xid, refused.zxid, refused.err, refused.body) == (2, -1, -6, b"")
+        assert await client.ended()
+
+
+@pytest.mark.parametrize(
+    "bad", [struct.pack(">i", -1), struct.pack(">i", 0x100000), struct.pack(">i", 7) + bytes(7)]
+)
+async def test_what_is_no_request_ends_the_connection_alone(bad):
+    """A length below 0 or above the limit, or a frame without a header: replies before it, then the end."""
+    async with stage() as there:
+        client, other = await there.client(), await there.client()
+        await client.send(get_data(1, "/"), bad, get_data(2, "/"))
+        assert (await client.answer()).xid == 1
+        assert await client.ended()
+        await other.send(get_data(1, "/"))
+        assert (await other.answer()).err == 0
+
+
+async def test_the_largest_frame_is_served():
+    """A frame of exactly the limit is a request; its data comes back."""
+    async with stage(Limits(frame=20_000)) as there:
+        client = await there.client()
+        size = 20_000 - len(create(1, "/a", b"")) + 4
+        await client.send(create(1, "/a", b"x" * size), get_data(2, "/a"))
+        made, got = await client.answers(2)
+        assert (made.err, got.data) == (0, b"x" * size)
+
+
+async def test_a_closed_session_is_answered_and_nothing_behind_it():
+    """The reply to closeSession is the last: ephemerals and session are gone, later requests are not answered."""
+    async with stage() as there:
+        client, other = await there.client(), await there.client()
+        await client.send(
+            create(1, "/e", flags=1), get_data(2, "/e", watch=True), request(3, -11), get_data(4, "/e")
+        )
+        made, got, event, closed = await client.answers(4)
+        assert [made.xid, got.xid, event.xid, closed.xid] == [1, 2, -1, 3]
+        assert (closed.err, closed.body) == (0, b"")
+        assert event.body == struct.pack(">ii", 2, 3) + string("/e")
+        assert await client.ended()
+        await other.send(get_data(1, "/e"))
+        assert (await other.answer()).err == -101
+        again = there.call()
+        await again.connect(session=client.session, password=client.password)
+        assert again.session == 0
+
+
+async def test_half_closed_clients_get_their_answers():
+    """A client that stops writing is answered all it asked, a write in flight too, and then closed."""
+    async with stage() as there:
+        client = await there.client()
+        there.store.close_gate()
+        await client.send(create(1, "/a"), get_data(2, "/a"))
+        await client.stream.send_eof()
+        await trio.testing.wait_all_tasks_blocked()
+        there.store.open_gate()
+        made, got = await client.answers(2)
+        assert (made.err, got.err) == (0, 0)
+        assert await client.ended()
+
+
+async def test_a_reader_that_does_not_read_is_not_read_from():
+    """Back-pressure: with a megabyte unread its requests stay unread, and all are answered once it reads."""
+    async with stage(Limits(outbox_high=10_000)) as there:
+        writer = await there.client()
+        await writer.send(create(1, "/big", b"x" * 4000))
+        await writer.answer()
+        client = there.call(lockstep=True)
+        await client.connect()
+        sent = 0
+
+        async def ask() -> None:
+            nonlocal sent
+            for xid in range(100):
+                await client.send(get_data(xid, "/big"))
+                sent = xid + 1
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            assert sent < 10
+            for xid in range(100):
+                answer = await client.answer()
+                assert (answer.xid, len(answer.data)) == (xid, 4000)
+        assert sent == 100
+
+
+async def test_too_much_parked_stops_the_reader_until_the_store_answers():
+    """Requests behind a write are bounded in number, and none is lost."""
+    async with stage(Limits(parked=10)) as there:
+        client = await there.client()
+        there.store.close_gate()
+        await client.send(create(0, "/a"), *(get_data(xid, "/a") for xid in range(1, 100)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert there.stats.outstanding == 10
+        there.store.open_gate()
+        answers = await client.answers(100)
+        assert [each.xid for each in answers] == list(range(100))
+        assert {each.err for each in answers} == {0}
+
+
+async def test_large_answers_behind_a_write_do_not_cut_a_client_off():
+    """Parked reads count with what they will be answered with, so that their replies fit the outbox."""
+    async with stage(Limits(parked_bytes=30_000, outbox_high=20_000, outbox=100_000)) as there:
+        client = await there.client()
+        await client.send(create(0, "/a", b"x" * 5000))
+        await client.answer()
+        there.store.close_gate()
+        await client.send(
+            set_data(1, "/a", b"y" * 5000),
+            *(get_data(xid, "/a") for xid in range(2, 60)),
+            set_data(60, "/a", b"z"),
+        )
+        await trio.testing.wait_all_tasks_blocked()
+        assert there.stats.outstanding < 10
+        there.store.open_gate()
+        answers = await client.answers(60)
+        assert [each.xid for each in answers] == list(range(1, 61))
+        assert all(each.data == b"y" * 5000 for each in answers[1:59])
+
+
+async def test_a_watcher_that_does_not_read_is_cut_off():
+    """Events cannot be held back: at the limit the peer is cut off, counted and logged; others are served."""
+    async with stage(Limits(outbox=2_000)) as there:
+        deaf = there.call(lockstep=True)
+        await deaf.connect()
+        await deaf.send(request(1, 106, string("/") + struct.pack(">i", 1)))
+        assert (await deaf.answer()).err == 0
+        writer = await there.client()
+        for xid in range(100):
+            await writer.send(create(xid, f"/node{xid:04}"))
+            assert (await writer.answer()).err == 0
+        assert there.stats.cut_off == 1
+        assert [each.session for each in there.stats.connections] == [writer.session]
+
+
+async def test_a_garbage_client_ends_alone(caplog):
+    """Random bytes behind a handshake end one connection, without a traceback."""
+    async with stage() as there:
+        other = await there.client()
+        for seed in range(50):
+            client = await there.client()
+            garbage = struct.pack(">I", seed * 2654435761 % (1 << 32)) * 30
+            await client.send(request(1, seed, garbage), garbage)
+            await client.stream.send_eof()
+            while await client.packet():
+                pass
+        await other.send(get_data(1, "/"))
+        assert (await other.answer()).err == 0
+        assert there.stats.crashed == 0
+
+
+async def test_an_error_of_ours_ends_one_connection_with_a_traceback(caplog, monkeypatch):
+    """A bug met by one client's request is logged, counted, and harms nobody else."""
+    from parkeeper.server import dispatch
+
+    def broken(*arguments: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(dispatch._READS, 7_777, (dispatch.OPERATIONS[4].decode, broken))
+    monkeypatch.setitem(dispatch.READS, 7_777, broken)
+    async with stage() as there:
+        direct, parked, other = await there.client(), await there.client(), await there.client()
+        await direct.send(request(1, 7_777, string("/") + b"\0"))
+        assert await direct.ended()
+        await parked.send(create(1, "/a"), request(2, 7_777, string("/") + b"\0"), create(3, "/b"))
+        while await parked.packet():
+            pass
+        await other.send(create(1, "/c"), get_data(2, "/c"))
+        assert [each.err for each in await other.answers(2)] == [0, 0]
+        assert there.stats.crashed == 2
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(errors) == 2
+    assert all(
+        record.exc_info and "ZeroDivisionError" in str(record.exc_text or record.exc_info)
+        for record in errors
+    )
+
+
+async def test_a_peer_that_vanishes_keeps_its_session():
+    """A connection that breaks ends; its session can be resumed with id and password within its timeout."""
+    async with stage() as there:
+        client = await there.client()
+        await client.send(create(1, "/e", flags=1))
+        await client.answer()
+        await trio.aclose_forcefully(client.stream)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not there.stats.connections
+        again = there.call()
+        await again.connect(session=client.session, password=client.password)
+        assert again.session == client.session
+        await again.send(get_data(1, "/e"))
+        assert (await again.answer()).err == 0
+
+
+async def test_a_connection_that_ends_takes_at_most_its_time_to_flush(autojump_clock):
+    """A peer that neither reads nor closes is left after `Limits.close`."""
+    async with stage(Limits(close=3.0)) as there:
+        client = there.call(lockstep=True)
+        await client.connect()
+        await client.send(request(1, 999))
+        started = trio.current_time()
+        with pytest.raises(trio.BrokenResourceError):
+            await client.stream.send_all(b"is anybody there?")
+        assert trio.current_time() - started == pytest.approx(3.0)
+
+
+async def test_cancelling_a_keeper_with_hung_peers_ends_it(autojump_clock):
+    """However many peers don't read, a keeper that is told to end does so at once."""
+    async with stage() as there:
+        writer = await there.client()
+        await writer.send(create(1, "/a", b"x" * 100_000))
+        await writer.answer()
+        for _ in range(5):
+            client = there.call(lockstep=True)
+            await client.connect()
+            await client.send(get_data(1, "/a"), get_data(2, "/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        started = trio.current_time()
+    assert trio.current_time() - started < 1
+
+
+async def test_a_clean_stop_answers_what_is_in_flight():
+    """Writes that were received before the stop are committed and answered; then connections close."""
+    async with stage() as there:
+        client = await there.client()
+        there.store.close_gate()
+        await client.send(create(1, "/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        there.keeper.stop()
+        await trio.testing.wait_all_tasks_blocked()
+        there.store.open_gate()
+        assert (await client.answer()).err == 0
+        assert await client.ended()
