@@ -17,6 +17,7 @@ import trio
 from parkeeper.errors import GuardFailed, InDoubt, NotApplied, Rejected, StoreError, Unavailable
 from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
+from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.doubt import Ended, Sender, Superseded
 from parkeeper.server.planner import Planner
 from parkeeper.server.requests import Request
@@ -52,22 +53,6 @@ class Errand:
     fences: Sequence[int] = ()
 
 
-@dataclass(slots=True)
-class CommitterStats:
-    """Counters of one incarnation."""
-
-    commits: int = 0
-    writes: int = 0
-    lost: int = 0
-    in_doubt: int = 0
-    superseded: int = 0
-    not_applied: int = 0
-    rejected: int = 0
-    confirmed: int = 0
-    tickets: int = 0
-    errands: int = 0
-
-
 class Committer:
     """Plans, commits, and has applied.
 
@@ -88,8 +73,9 @@ class Committer:
         head: Head,
         head_rev: int,
         attempts: Callable[[], int],
+        stats: CommitStats,
     ) -> None:
-        self.stats = CommitterStats()
+        self.stats = stats
         self.head = head
         self.head_rev = head_rev
         self._store = store
@@ -99,7 +85,7 @@ class Committer:
         self._options = options
         self._keeper = applier.keeper
         self._attempts = attempts
-        self._sender = Sender(store, self._keeper, attempts, self._doubted)
+        self._sender = Sender(store, self._keeper, attempts, stats)
         self._errands: deque[Errand] = deque()
         self._wake = trio.Event()
         self._room = trio.Event()
@@ -250,6 +236,7 @@ class Committer:
             await self._applier.wait_for(newest)
             self._planner.put_back(batch)
             self._at_once = True
+            self.stats.stale += 1
             return
         self.stats.confirmed += 1
         for each in batch.planned:
@@ -317,6 +304,3 @@ class Committer:
             await self._applier.wait_for(receipt.revision)
             errand.done(True)
             return
-
-    def _doubted(self) -> None:
-        self.stats.in_doubt += 1

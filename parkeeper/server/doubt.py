@@ -19,6 +19,7 @@ from typing import Final
 import trio
 
 from parkeeper.errors import GuardFailed, InDoubt, NotApplied, ParkeeperError, Rejected, Unavailable
+from parkeeper.server.commit_stats import CommitStats
 from parkeeper.store.facade import Commit, Head, Receipt, Store
 
 log = logging.getLogger("parkeeper.committer")
@@ -59,16 +60,14 @@ class Sender:
         store: where.
         keeper: our id.
         attempts: gives the next try number.
-        in_doubt: called when a commit's fate is not known, for the log and the counters.
+        stats: counters.
     """
 
-    def __init__(
-        self, store: Store, keeper: int, attempts: Callable[[], int], in_doubt: Callable[[], None]
-    ) -> None:
+    def __init__(self, store: Store, keeper: int, attempts: Callable[[], int], stats: CommitStats) -> None:
         self._store = store
         self._keeper = keeper
         self._attempts = attempts
-        self._in_doubt = in_doubt
+        self._stats = stats
 
     async def send(self, commit: Commit, before: Head | None, before_rev: int) -> Receipt:
         """Send a commit until it is known what became of it.
@@ -92,12 +91,13 @@ class Sender:
                     raise Ended(f"the store may have lost a commit: {error}") from error
                 if not doubt:
                     doubt = True
-                    self._in_doubt()
+                    self._stats.in_doubt += 1
                     log.warning("a commit is in doubt; sending it again", extra={"reason": str(error)})
                 limit = min(limit * 2, LONGEST_TRY)
                 await trio.sleep(PAUSE)
             except GuardFailed as failed:
                 if failed.own_identity == commit.head:
+                    self._stats.found += 1
                     return Receipt(failed.own, UNKNOWN)
                 if failed.own_identity != before:
                     if before is None:
@@ -142,6 +142,7 @@ class Sender:
                 await trio.sleep(PAUSE)
             except GuardFailed as failed:
                 if failed.own_identity == head:
+                    self._stats.found += 1
                     return Receipt(failed.own, UNKNOWN)
                 for each in tries:
                     if failed.own_identity == each:

@@ -15,6 +15,7 @@ import trio
 
 from parkeeper.errors import Cut, InDoubt, NotApplied, Unavailable
 from parkeeper.server.applier import Applier
+from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.doubt import Ended
 from parkeeper.server.membership import Membership
 from parkeeper.store.facade import Head, Store, Survey
@@ -31,15 +32,15 @@ class Follower:
     Args:
         store: whose stream.
         applier: where it goes.
-        membership: knows our own last beat; None before we are registered.
-        heads: identities of the heads when the replica was loaded.
+        membership: knows our own last beat.
+        stats: counters.
     """
 
-    def __init__(self, store: Store, applier: Applier, membership: Membership) -> None:
-        self.breaks = 0
+    def __init__(self, store: Store, applier: Applier, membership: Membership, stats: CommitStats) -> None:
         self._store = store
         self._applier = applier
         self._membership = membership
+        self._stats = stats
 
     async def run(self, position: int) -> NoReturn:
         """Follow for ever, from `position`. Raises: `Ended`, `Compacted`, `WentBack`, `AccessDenied`."""
@@ -48,7 +49,7 @@ class Follower:
             try:
                 await self._store.follow(self._applier.followed, self._applier.deliver)
             except (Cut, Unavailable) as cut:
-                self.breaks += 1
+                self._stats.breaks += 1
                 log.warning(
                     "the change stream broke; proving the past before it goes on", extra={"reason": str(cut)}
                 )

@@ -20,6 +20,7 @@ import trio
 from parkeeper.errors import Compacted, GuardFailed, NotApplied, Rejected, Unavailable, WentBack
 from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
+from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.committer import Committer, Errand
 from parkeeper.server.doubt import Ended, Sender
 from parkeeper.server.expiry import Expiry
@@ -54,6 +55,7 @@ class Surroundings:
         options: of the keeper.
         data_prefix: as configured; what `meta` must say too.
         stats: counters of the process.
+        commits: counters of commits.
         serving: the keeper's state.
         now_ms: wall clock, ms since 1970.
         words: answers four-letter words.
@@ -64,6 +66,7 @@ class Surroundings:
     options: Options
     data_prefix: str
     stats: ServerStats
+    commits: CommitStats
     serving: Serving
     now_ms: Callable[[], int]
     words: Callable[[bytes], bytes | None]
@@ -89,7 +92,6 @@ class Incarnation:
         self._around = around
         self._attempts = count(1)
         self._identity = secrets.randbits(63)
-        self.doubts = 0
         self._reason = ""
         self._said_goodbye = False
         self._scope = trio.CancelScope()
@@ -119,6 +121,7 @@ class Incarnation:
             Unavailable: the store was lost; worth waiting for.
         """
         around = self._around
+        around.commits.incarnations += 1
         self.replica, self.meta, position, heads = await open_namespace(around.store, around.data_prefix)
         options, replica = around.options, self.replica
         tick = options.tick_time / 1000
@@ -130,7 +133,7 @@ class Incarnation:
         replica.registry.heads.update({each: revision for each, (_, revision) in heads.items()})
         self.membership = Membership(around.store, replica, ttl, around.addresses, around.now_ms)
         self.applier.beaten = self.membership.seen
-        self.follower = Follower(around.store, self.applier, self.membership)
+        self.follower = Follower(around.store, self.applier, self.membership, around.commits)
         self.flusher = Flusher()
         try:
             with self._scope:
@@ -170,7 +173,7 @@ class Incarnation:
             guards = {"ids": ids_rev, f"keeper/{keeper}": 0, f"head/{keeper}": 0, f"fence/{keeper}": 0}
             commit = Commit(keeper, head, guards, puts, seen=self.replica.revision)
             started = trio.current_time()
-            sender = Sender(around.store, keeper, self.attempt, self._doubted)
+            sender = Sender(around.store, keeper, self.attempt, around.commits)
             own = OwnCommit(head, (), puts, ())
             self.applier.keeper = keeper
             self.applier.expect(own)
@@ -194,14 +197,11 @@ class Incarnation:
                 self._head, self._head_rev = head, receipt.revision
                 return
 
-    def _doubted(self) -> None:
-        self.doubts += 1
-
     async def _live(self, nursery: trio.Nursery) -> None:
         around, options, applier = self._around, self._around.options, self.applier
         planner = Planner(self.replica, around.store, options, self.keeper, around.now_ms)
         self.committer = Committer(
-            around.store, applier, planner, options, self._head, self._head_rev, self.attempt
+            around.store, applier, planner, options, self._head, self._head_rev, self.attempt, around.commits
         )
         applier.on_turn = self.committer.wake
         self.membership.errand = self.committer.errand

@@ -12,6 +12,7 @@ import trio
 from parkeeper.errors import Compacted, Cut, InDoubt, NotApplied, Unavailable, WentBack
 from parkeeper.options import Options
 from parkeeper.server.apart import turn_away
+from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.connection import serve
 from parkeeper.server.incarnation import Incarnation, Surroundings
 from parkeeper.server.listener import Admission, ClientListener, listen
@@ -51,6 +52,8 @@ class Keeper:
 
     Attributes:
         stats: counters.
+        commits: counters of commits.
+        reasons: why incarnations ended, oldest first.
         serving: state.
         incarnation: the one that lives now, None between two.
         words: answers four-letter words; set before `run`.
@@ -62,6 +65,7 @@ class Keeper:
         self.store = store
         self.options = options
         self.stats = ServerStats(now_ms)
+        self.commits = CommitStats()
         self.serving = Serving()
         self.incarnation: Incarnation | None = None
         self.words: Callable[[bytes], bytes | None] = lambda word: None  # noqa: ARG005
@@ -107,7 +111,7 @@ class Keeper:
             listeners += [ClientListener(sock, admission) for sock in sockets]
         bound = [(each.host, each.port) for each in listeners]
         around = Surroundings(
-            self.store, self.options, self._data_prefix, self.stats, self.serving, self._now_ms, self._word,
+            self.store, self.options, self._data_prefix, self.stats, self.commits, self.serving, self._now_ms, self._word,
             self.options.addresses or tuple(f"{host}:{port}" for host, port in bound),
         )  # fmt: skip
         try:

@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Self
 
 import trio
 
-from parkeeper.errors import ConfigError
+from parkeeper.server.listener import listen
 
 log = logging.getLogger("parkeeper.workers")
 
@@ -44,7 +42,7 @@ _LINE: Final = "PARKEEPER_WORKER_LINE"
 Bound = Sequence[tuple[str, int]]
 
 
-class WorkerEnded(Exception):  # noqa: N818 - it says what happened, and is caught by those who started workers
+class WorkerEnded(Exception):
     """A worker cannot serve, and trying again would not help.
 
     Args:
@@ -78,7 +76,7 @@ class Worker:
         if place is None:
             return None
         number, _, of = place.partition("/")
-        bind = [_parse(each) for each in os.environ.pop(_BIND).split()]
+        bind = [_address(each) for each in os.environ.pop(_BIND).split()]
         line = socket.socket(fileno=int(os.environ.pop(_LINE)))
         line.set_inheritable(False)
         return cls(number=int(number), of=int(of), bind=bind, line=line)
@@ -130,7 +128,10 @@ class Crew:
         self._grace = grace
         self._stop = trio.Event()
         self._serving: set[int] = set()
+        self._told: set[trio.Process] = set()
         self._announced = False
+        self._bound: Bound = ()
+        self._announce: Callable[[Bound], None] = lambda bound: None  # noqa: ARG005
 
     def stop(self) -> None:
         """Tell every worker to stop, and start no more."""
@@ -153,31 +154,110 @@ class Crew:
             WorkerEnded: one cannot serve.
         """
         holders = await hold(self._bind)
-        bound = [_host_and_port(holder) for holder in holders]
+        self._bound = [holder.getsockname()[:2] for holder in holders]
+        self._announce = announce
         try:
             async with trio.open_nursery() as nursery:
                 for number in range(1, self._count + 1):
-                    nursery.start_soon(self._keep_alive, number, bound, announce)
+                    nursery.start_soon(self._keep_alive, number)
         finally:
             for holder in holders:
                 holder.close()
 
-    async def _keep_alive(self, number: int, bound: Bound, announce: Callable[[Bound], None]) -> None:
+    async def _keep_alive(self, number: int) -> None:
         pause = BACKOFF
-        while not self._stop.is_set():
+        while True:
             started = trio.current_time()
-            served = await self._live(number, bound, announce)
-            if self._stop.is_set():
-                return
+            code, served = await self._live(number)
             lived = trio.current_time() - started
-            code = self._last_code
+            about = {"worker": number, "code": code, "lived": round(lived, 1)}
+            if self._stop.is_set():
+                if code:
+                    log.warning("a worker did not stop cleanly", extra=about)
+                return
             if not served and (code > SURVIVABLE or (code == SURVIVABLE and not self._announced)):
                 raise WorkerEnded(code)
-            pause = BACKOFF if lived >= LONG_LIFE else pause
-            log.error(
-                "a worker ended; starting it again",
-                extra={"worker": number, "code": code, "lived": round(lived, 1), "pause": pause},
-            )
+            if lived >= LONG_LIFE:
+                pause = BACKOFF
+            log.error("a worker ended; starting it again", extra={**about, "pause": pause})
             with trio.move_on_after(pause):
                 await self._stop.wait()
+                return
             pause = min(2 * pause, BACKOFF_MOST)
+
+    async def _live(self, number: int) -> tuple[int, bool]:
+        """One life of a worker: its exit code, and whether it ever served."""
+        ours, theirs = socket.socketpair()
+        with trio.socket.from_stdlib_socket(ours) as line:
+            with theirs:
+                process = await trio.lowlevel.open_process(
+                    self._command,
+                    env={
+                        **os.environ,
+                        _PLACE: f"{number}/{self._count}",
+                        _BIND: " ".join(f"{host}#{port}" for host, port in self._bound),
+                        _LINE: str(theirs.fileno()),
+                    },
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    process_group=0,
+                )
+            self.processes[number] = process
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._stop_on_demand, process)
+                    nursery.start_soon(self._hear, number, line)
+                    code = await process.wait()
+                    nursery.cancel_scope.cancel()
+            finally:
+                if process.returncode is None:
+                    with trio.CancelScope(shield=True):
+                        await self._end(process)
+                served = number in self._serving
+                self._serving.discard(number)
+                del self.processes[number]
+        return code, served
+
+    async def _hear(self, number: int, line: trio.socket.SocketType) -> None:
+        """A worker says that it serves; when all do for the first time, so do we."""
+        if not await line.recv(1):
+            return
+        self._serving.add(number)
+        log.info("a worker serves", extra={"worker": number})
+        if len(self._serving) == self._count and not self._announced:
+            self._announced = True
+            self._announce(self._bound)
+
+    async def _stop_on_demand(self, process: trio.Process) -> None:
+        await self._stop.wait()
+        await self._end(process)
+
+    async def _end(self, process: trio.Process) -> None:
+        """Let a worker stop cleanly; told once only, for the second time it would not."""
+        if process not in self._told:
+            self._told.add(process)
+            process.terminate()
+        with trio.move_on_after(self._grace):
+            await process.wait()
+            return
+        log.warning("a worker does not stop: killing it", extra={"pid": process.pid})
+        process.kill()
+        await process.wait()
+
+
+async def hold(bind: Sequence[tuple[str | None, int]]) -> list[socket.socket]:
+    """Sockets that hold ports without listening, so that the kernel gives them no client; as for `Crew.run`."""
+    held: list[socket.socket] = []
+    try:
+        for host, port in bind:
+            held += await listen(port, host, reuse_port=True, backlog=None)
+    except BaseException:
+        for sock in held:
+            sock.close()
+        raise
+    return held
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition("#")
+    return host, int(port)
