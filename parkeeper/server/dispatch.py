@@ -47,8 +47,9 @@ HEADER: Final = 8
 _header_of = struct.Struct(">ii").unpack_from
 
 _READS: Final[dict[int, tuple[Decoder[Record], Read]]] = {
-    op: (OPERATIONS[op].decode, read) for op, read in READS.items()
+    op: (OPERATIONS[op].decode, read) for op, read in READS.items() if op != Op.MULTI_READ
 }
+"""What takes the short way. multiRead does not: it can have an error code and a body."""
 
 BYTES_A_NAME: Final = 32
 """What a child's name is taken for when the size of a parked listing is estimated."""
@@ -146,8 +147,11 @@ class Dispatch:
         """Answer a parked read from the replica as it is now: code and body."""
         asker = self._asker
         now_held, asker.identities = asker.identities, parked.identities
+        record = parked.record
         try:
-            return 0, READS[parked.op](self._replica, self._watches, asker, parked.record)
+            body = READS[parked.op](self._replica, self._watches, asker, record)
+            broken = isinstance(record, MultiRead) and record.broken
+            return (Code.MARSHALLING_ERROR if broken else Code.OK), body
         except Refused as refusal:
             return refusal.code, b""
         finally:
@@ -196,7 +200,9 @@ class Dispatch:
         except Malformed:
             self._in_turn(xid, None, Code.MARSHALLING_ERROR, b"", len(frame))
             return
-        if isinstance(record, requests.Auth):
+        if isinstance(record, MultiRead):
+            self._multi_read(xid, op, record, len(frame))
+        elif isinstance(record, requests.Auth):
             self._auth(xid, record, len(frame))
         elif isinstance(record, requests.Sasl):
             self._in_turn(xid, 0, 0, replies.sasl_body(None), len(frame))
@@ -209,6 +215,16 @@ class Dispatch:
             self._asker.read_no_more()
         else:
             self._submit(xid, op, record, len(frame))
+
+    def _multi_read(self, xid: int, op: int, record: MultiRead, size: int) -> None:
+        asker = self._asker
+        size += self._expected(record)
+        parked = Parked(xid, op, record, asker.identities, size, asker.attachment.touched)
+        if self._queue:
+            self._responses.enter(parked)
+        else:
+            code, body = self.answer(parked)
+            self._outbox.put(reply(xid, self._replica.zxid, code, body))
 
     def _submit(self, xid: int, op: int, record: object, size: int) -> None:
         """Hold a place and hand a write to the committer."""

@@ -189,6 +189,27 @@ async def test_sync_echoes_its_path_in_turn():
         assert (null.err, null.body) == (0, string(None))
 
 
+@pytest.mark.parametrize("parked", [False, True], ids=["at-once", "parked"])
+async def test_a_broken_multi_read_has_an_error_and_a_body(parked):
+    """A null path behind a good read: -5 in the header, with the results before it; a whole one has 0."""
+    get, null = (
+        struct.pack(">iBi", 4, 0, -1) + string("/a") + b"\0",
+        struct.pack(">iBi", 4, 0, -1) + string(None) + b"\0",
+    )
+    end = struct.pack(">iBi", -1, 1, -1)
+    async with stage() as there:
+        client = await there.client()
+        await client.send(create(0, "/a", b"x"))
+        await client.answer()
+        before = [create(1, "/b")] if parked else []
+        await client.send(*before, request(2, 22, get + end), request(3, 22, get + null + end))
+        good, broken = (await client.answers(len(before) + 2))[-2:]
+        assert (good.err, broken.err) == (0, -5)
+        assert good.body == broken.body
+        assert good.body.startswith(struct.pack(">iBi", 4, 0, 0) + buffer(b"x"))
+        assert good.body.endswith(end)
+
+
 async def test_a_malformed_record_is_answered_and_the_connection_stays():
     """-5, in turn behind a write or at once, for reads and writes."""
     async with stage() as there:
