@@ -195,12 +195,13 @@ class Assembly:
         first, size = self._queue[0]
         if self._data and self._data[0].revision == revision:
             self._join(first, self._pop_data())
-        elif self._layout.data_apart and first.data_puts:
-            if self._data_last >= revision:
+        elif self._layout.data_apart and first.head is not None:
+            if first.data_puts and self._data_last >= revision:
                 raise _incomplete(first, 0)
-            return False
-        elif self._data_last < revision and any(name.startswith("node/") for name in first.deletes):
-            self._late.add(revision)
+            if first.data_puts:
+                return False
+            if any(name.startswith("node/") for name in first.deletes):
+                self._late.add(revision)
         self._queue.popleft()
         self.waiting -= size
         self.told = revision

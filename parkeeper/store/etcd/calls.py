@@ -14,7 +14,7 @@ import trio
 
 from parkeeper.errors import InDoubt, NotApplied, StoreError, Unavailable
 from parkeeper.store.etcd.auth import Auth
-from parkeeper.store.etcd.refusals import NoSpace, TokenRefused, refusal
+from parkeeper.store.etcd.refusals import NO_SPACE, NoSpace, TokenRefused, refusal
 from parkeeper.store.http import Clients, TimedOut, origin, request, send
 
 log = logging.getLogger("parkeeper.store.etcd")
@@ -35,6 +35,9 @@ READ = 2.0
 
 LONGEST = 16.0
 """Seconds for one try at most. etcd itself gives up after 7."""
+
+REPEAT = 60.0
+"""Seconds before the same trouble is logged again."""
 
 _LEADER = (b"Grpc-Metadata-hasleader", b"true")
 """Makes a member without a leader refuse at once, and provably not apply, instead of hanging for 7 s."""
@@ -76,6 +79,7 @@ class Calls:
     def __init__(self, endpoints: list[Endpoint], clients: Clients, auth: Auth) -> None:
         self._endpoints = endpoints
         self._at = 0
+        self._said_full = float("-inf")
         self.clients = clients
         self.auth = auth
 
@@ -119,14 +123,22 @@ class Calls:
         endpoint = self.endpoint
         try:
             return await self._authorized(client, path, body, within, leader)
+        except NoSpace as error:
+            self._say_full()
+            raise NoSpace(f"{endpoint}: {error}") from error
         except (Unavailable, InDoubt) as error:
-            if not isinstance(error, NoSpace):
-                self.leave(endpoint, error)
+            self.leave(endpoint, error)
             raise type(error)(f"{endpoint}: {error}") from error
         except trio.Cancelled:
             # Our caller's patience was shorter than ours; what let it wait would let the next call wait too.
             self.leave(endpoint, "a call was given up")
             raise
+
+    def _say_full(self) -> None:
+        now = trio.current_time()
+        if now - self._said_full > REPEAT:
+            self._said_full = now
+            log.error(NO_SPACE)
 
     async def _authorized(
         self, client: httpx.AsyncClient, path: str, body: bytes, within: float, leader: bool

@@ -34,6 +34,12 @@ class NoSpace(InDoubt):
     """The quota is exceeded. The write that crosses it is refused and may be stored all the same."""
 
 
+NO_SPACE = (
+    "etcd's database is full and it takes no writes. Free history (etcdctl compact REVISION), then space (etcdctl "
+    "defrag, one member after the other), then the alarm (etcdctl alarm disarm); and see that history is compacted "
+    "(etcd --auto-compaction-retention, or parkeeper's option to compact), or raise --quota-backend-bytes"
+)
+
 _TEXTS: tuple[tuple[str, type[StoreError]], ...] = (
     ("invalid auth token", TokenRefused),
     ("user name is empty", TokenRefused),

@@ -60,6 +60,10 @@ class Transactions:
         layout: names to keys.
         max_txn_ops: the server's `--max-txn-ops`, at least 8.
         max_request_bytes: the server's `--max-request-bytes`.
+
+    Attributes:
+        heads: the range of all heads.
+        newest_head: body of a request for the newest of them.
     """
 
     def __init__(self, layout: Layout, max_txn_ops: int | None, max_request_bytes: int | None) -> None:
@@ -71,11 +75,9 @@ class Transactions:
         self._prefix = max(len(layout.namespace.encode()), len(layout.data.encode()))
         heads = layout.encode("head/")
         self.heads = Range(heads, end_of(heads))
-        self._newest = Operation(
-            request_range=Range(
-                heads, end_of(heads), 1, sort_order="DESCEND", sort_target="MOD", keys_only=True
-            )
-        )
+        newest = Range(heads, end_of(heads), 1, sort_order="DESCEND", sort_target="MOD", keys_only=True)
+        self._newest = Operation(request_range=newest)
+        self.newest_head = encode(newest)
         self._most_writes = max((outer - 1) * (self._ops - outer) for outer in range(2, self._ops))
 
     @property

@@ -1,0 +1,233 @@
+"""The etcd adapter: the facade over transactions, ranges and watches of a cluster."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NoReturn
+
+import trio
+
+from parkeeper.errors import Compacted, GuardFailed, InDoubt, Rejected, Unavailable, WentBack
+from parkeeper.store.etcd.auth import Auth
+from parkeeper.store.etcd.calls import COMPACT, DELETE, LONGEST, PUT, RANGE, TXN, Calls, Endpoint
+from parkeeper.store.etcd.checks import check_access, check_history, check_version
+from parkeeper.store.etcd.load import load
+from parkeeper.store.etcd.messages import (
+    RANGE_REPLY,
+    TXN_REPLY,
+    Delete,
+    Header,
+    KeyValue,
+    Operation,
+    Put,
+    Range,
+    Txn,
+    encode,
+    end_of,
+)
+from parkeeper.store.etcd.refusals import NoSpace
+from parkeeper.store.etcd.txn import Transactions, guard_failed, receipt
+from parkeeper.store.etcd.watch import Follower, Position
+from parkeeper.store.facade import Commit, Event, Head, Item, Receipt, Snapshot, StoreLimits, Survey
+from parkeeper.store.heads import unpack_head
+from parkeeper.store.http import Clients, TimedOut, tls_context
+from parkeeper.store.keys import Layout
+from parkeeper.store.urls import StoreOptions
+
+log = logging.getLogger("parkeeper.store.etcd")
+
+KEEPER_TTL = 6.0
+FIRST_TRY = 1.0
+"""Seconds for a commit; twice as many after each that timed out. A write caught in a leader change hangs 7 s."""
+
+
+class EtcdStore:
+    """One keeper's access to an etcd cluster. See `parkeeper.store.facade.Store`.
+
+    Args:
+        endpoints: hosts and ports of members; the first is used until it fails.
+        tls: whether they speak TLS.
+        options: see `StoreOptions`.
+
+    Raises:
+        ConfigError: a file for TLS cannot be used, or the prefixes overlap.
+    """
+
+    def __init__(self, endpoints: list[tuple[str, int]], tls: bool, options: StoreOptions) -> None:
+        context = tls_context(options.ca_file, options.cert_file, options.key_file) if tls else None
+        members = [Endpoint(host, port, tls) for host, port in endpoints]
+        self.layout = Layout(options.namespace, options.data_prefix)
+        self._calls = Calls(members, Clients(context), Auth(options.user, options.password))
+        self._transactions = Transactions(self.layout, options.max_txn_ops, options.max_request_bytes)
+        self._compacts = options.compact
+        ttl = options.keeper_ttl or KEEPER_TTL
+        self._limits = StoreLimits(self._transactions.value, shared=True, keeper_ttl=ttl)
+        self._beat_try = ttl / 6
+        self._patience = FIRST_TRY
+        self._cluster = 0
+        self._position: Position | None = None
+        self._refused_for_space: Head | None = None
+        self._timed_out: Head | None = None
+
+    def __repr__(self) -> str:
+        return f"<EtcdStore {self.layout.namespace!r} at {self._calls.endpoint}>"
+
+    @property
+    def limits(self) -> StoreLimits:
+        """From the options; no API of etcd tells its own."""
+        return self._limits
+
+    def fits(self, guards: int, puts: int, deletes: int, size: int) -> bool:  # noqa: ARG002, the facade asks
+        """See `Transactions.fits`: guards never decide."""
+        return self._transactions.fits(puts, deletes, size)
+
+    async def open(self) -> None:
+        """See that this is an etcd that can serve us, and warn of what will stop it later."""
+        version = await check_version(self._calls)
+        revision = await check_access(self._calls, self.layout)
+        await check_history(self._calls, self.layout, version, revision, self._compacts)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._calls.clients.aclose()
+
+    async def load(self) -> Snapshot:
+        """Pages of about 4 MB, all at the first one's revision; from the start if that gets compacted meanwhile."""
+        for _ in range(5):
+            try:
+                snapshot, self._cluster = await load(self._calls, self.layout)
+            except Compacted as error:
+                log.warning("etcd's history was compacted while it was loaded, once more: %s", error)
+                continue
+            self._position = Position(snapshot.position, snapshot.position)
+            return snapshot
+        raise Unavailable("etcd's history is compacted faster than it can be loaded")
+
+    async def commit(self, commit: Commit) -> Receipt:
+        """One transaction."""
+        body = self._transactions.commit(commit)
+        calls = self._calls
+        try:
+            answer = await calls.write(calls.clients.rest, TXN, body, self._patience)
+        except TimedOut:
+            self._patience = min(2 * self._patience, LONGEST)
+            self._timed_out = commit.head
+            raise
+        except NoSpace as error:
+            await self._settle_no_space(commit, error)
+            raise
+        except InDoubt:
+            self._timed_out = commit.head
+            raise
+        self._patience = FIRST_TRY
+        reply = TXN_REPLY.decode(answer)
+        self._check_cluster(reply.header)
+        return receipt(reply)
+
+    async def _settle_no_space(self, commit: Commit, error: NoSpace) -> None:
+        """A write refused for want of space may be stored; refused again, it can be told.
+
+        Both copies were answered after they were stored or not, so a linearizable look at the head decides, unless
+        an earlier copy got no answer.
+
+        Raises:
+            GuardFailed: it names the head, as an ordinary failure does.
+            Rejected: not stored.
+        """
+        if commit.head is None or commit.head != self._refused_for_space:
+            self._refused_for_space = commit.head
+            return
+        survey = await self.survey()
+        own = survey.heads.get(commit.keeper)
+        if own is not None and own[0] == commit.head:
+            raise GuardFailed(max(revision for _, revision in survey.heads.values()), own[1], own[0])
+        if commit.head != self._timed_out:
+            raise Rejected(f"etcd's database is full: {error}") from error
+
+    async def put(self, name: str, value: bytes | None) -> None:
+        """One try."""
+        key = self.layout.encode(name)
+        calls = self._calls
+        if value is None:
+            await calls.write(calls.clients.rest, DELETE, encode(Delete(key)), self._patience)
+        else:
+            await calls.write(calls.clients.rest, PUT, encode(Put(key, value)), self._patience)
+
+    async def read(self, name: str) -> Item | None:
+        """A range of one key."""
+        reply = RANGE_REPLY.decode(await self._calls.read(RANGE, encode(Range(self.layout.encode(name)))))
+        self._check_cluster(reply.header)
+        return Item(name, reply.kvs[0].value, reply.kvs[0].mod_revision) if reply.kvs else None
+
+    async def head(self) -> int:
+        """A range of the newest key under head/."""
+        reply = RANGE_REPLY.decode(await self._calls.read(RANGE, self._transactions.newest_head))
+        self._check_cluster(reply.header)
+        return reply.kvs[0].mod_revision if reply.kvs else 0
+
+    async def survey(self) -> Survey:
+        """One transaction of two ranges."""
+        keepers = self.layout.encode("keeper/")
+        body = Txn(
+            success=[
+                Operation(request_range=self._transactions.heads),
+                Operation(request_range=Range(keepers, end_of(keepers))),
+            ]
+        )
+        reply = TXN_REPLY.decode(await self._calls.read(TXN, encode(body)))
+        self._check_cluster(reply.header)
+        heads, beats = [one.response_range.kvs if one.response_range else [] for one in reply.responses]
+        return Survey(
+            {
+                number: (unpack_head(kv.value)[0], kv.mod_revision)
+                for number, kv in self._numbered("head/", heads)
+            },
+            {number: (kv.value, kv.mod_revision) for number, kv in self._numbered("keeper/", beats)},
+        )
+
+    def _numbered(self, kind: str, kvs: list[KeyValue]) -> list[tuple[int, KeyValue]]:
+        start = len(self.layout.encode(kind))
+        return [(int(kv.key[start:]), kv) for kv in kvs if kv.key[start:].isdigit()]
+
+    async def beat(self, keeper: int, guard: int, value: bytes) -> int:
+        """One transaction on a connection of its own; a try of a sixth of the keeper TTL."""
+        calls = self._calls
+        body = self._transactions.beat(keeper, guard, value)
+        reply = TXN_REPLY.decode(await calls.write(calls.clients.beats, TXN, body, self._beat_try))
+        self._check_cluster(reply.header)
+        if not reply.succeeded:
+            raise guard_failed(reply)
+        return reply.header.revision
+
+    async def follow(self, after: int, deliver: Callable[[Event], None]) -> NoReturn:
+        """One watch, or two; the second one goes on where it stood when the last call ended."""
+        known = self._position
+        data = min(known.data, after) if known is not None and known.namespace == after else after
+        follower = Follower(self._calls, self.layout, Position(after, data), self._cluster, deliver)
+        try:
+            await follower.run()
+        finally:
+            self._position = follower.position
+
+    async def compact(self, revision: int) -> None:
+        """Only with `StoreOptions.compact`. What is compacted already, or can't be yet, is not an error."""
+        if not self._compacts:
+            await trio.lowlevel.checkpoint()
+            return
+        body = b'{"revision":"%d"}' % revision
+        try:
+            await self._calls.once(self._calls.clients.rest, COMPACT, body, LONGEST)
+        except (Compacted, WentBack) as error:
+            log.debug("not compacted at %d: %s", revision, error)
+
+    def _check_cluster(self, header: Header) -> None:
+        """A second cluster behind the same addresses is another past.
+
+        Raises:
+            WentBack: until the next load.
+        """
+        if self._cluster and header.cluster_id != self._cluster:
+            raise WentBack(
+                f"another etcd cluster, {header.cluster_id:x}, answers in place of {self._cluster:x}"
+            )
