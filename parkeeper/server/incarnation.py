@@ -107,6 +107,8 @@ class Incarnation:
             return
         if not self._reason:
             self._reason = reason
+        self.services = None  # whoever comes now is turned away
+        self._around.serving.become(State.APART)
         self._scope.cancel(reason)
 
     def stop(self) -> None:
