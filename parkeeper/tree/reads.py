@@ -32,6 +32,8 @@ from parkeeper.wire.op import Op
 KEPT: Final = 1024
 """Bytes of data up to which the body of a getData reply is kept: making it anew costs little beside larger data."""
 
+_BLANKS: Final = "".join(map(chr, range(0x21)))  # what Java's String.trim takes
+
 
 def get_data(replica: Replica, watches: WatchTable, watcher: Watcher, record: requests.GetData) -> bytes:
     """Data and Stat."""
@@ -157,7 +159,7 @@ def get_ephemerals(
     """The paths of the session's own ephemerals that begin with a text; null, blank or `/`: all."""
     prefix = record.prefix or ""
     paths = replica.ephemerals.of(watcher.session)
-    if prefix.strip() not in ("", ROOT):
+    if prefix.strip(_BLANKS) not in ("", ROOT):
         paths = [path for path in paths if path.startswith(prefix)]
     return replies.children_body(paths)
 

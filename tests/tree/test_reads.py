@@ -293,6 +293,7 @@ def test_get_all_children_number_when_they_are_nested():
         ("/", "/a /ab /b"),
         ("/a", "/a /ab"),
         ("/x", ""),
+        ("\u00a0", ""),
     ],
 )
 def test_get_ephemerals(prefix, found):
