@@ -5,16 +5,21 @@ and is decorated with `@backend("its name")`. Each call must give a store (or a 
 it. Where the server it needs is missing it calls `tests.servers`' rule for that (fail in CI, else skip).
 """
 
+import atexit
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
+from parkeeper.store.etcd.store import EtcdStore
 from parkeeper.store.facade import Store
 from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.urls import StoreOptions
 from parkeeper.testing.faulty import FaultyStore
+from tests.servers import Etcd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,3 +118,47 @@ async def sqlite(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
         yield Pair(a=store, b=store, raw=raw, stranger_put=None, strangers_told=False, forget=forget)
     finally:
         await store.aclose()
+
+
+@cache
+def etcd_server(version: str) -> Etcd:
+    """One member of each version for all tests of this process; it ends with it."""
+    server = Etcd(version=version)
+    atexit.register(server.close)
+    return server
+
+
+def etcd(version: str) -> Opener:
+    """Two connections to one member, whose keys are deleted before."""
+
+    @asynccontextmanager
+    async def opened(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
+        server = etcd_server(version)
+        server.wipe()
+        endpoints = [("127.0.0.1", server.ports[0])]
+
+        async def raw(key: str) -> bytes | None:
+            found = server.call("kv/range", {"key": b64encode(key.encode()).decode()}).get("kvs")
+            return b64decode(found[0].get("value", "")) if found else None
+
+        async def stranger_put(key: str, value: bytes) -> None:
+            body = {"key": b64encode(key.encode()).decode(), "value": b64encode(value).decode()}
+            server.call("kv/put", body)
+
+        async def forget(revision: int) -> None:
+            server.call("kv/compaction", {"revision": str(revision)})
+
+        a, b = EtcdStore(endpoints, False, options), EtcdStore(endpoints, False, options)
+        try:
+            await a.open()
+            await b.open()
+            yield Pair(a=a, b=b, raw=raw, stranger_put=stranger_put, strangers_told=True, forget=forget)
+        finally:
+            await b.aclose()
+            await a.aclose()
+
+    return opened
+
+
+for _version in ("3.4", "3.5.1", "3.5.16"):
+    backend(f"etcd-{_version}")(etcd(_version))
