@@ -19,7 +19,10 @@ MAY_IMPORT = {
     "tree": (*BASE, "parkeeper.wire", "parkeeper.tree"),
     "store": (*BASE, "parkeeper.store"),
     "admin": (*BASE, "parkeeper.wire", "parkeeper.admin"),
-    "server": (*BASE, "parkeeper.wire", "parkeeper.tree", "parkeeper.server", "parkeeper.store.facade"),
+    "server": (
+        *(*BASE, "parkeeper.wire", "parkeeper.tree", "parkeeper.server", "parkeeper.store.facade"),
+        "parkeeper.admin.status",  # what it has to tell operators, as values
+    ),
     "cli": ("parkeeper",),
     "testing": ("parkeeper",),
 }

@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -176,7 +176,7 @@ class Report:
 
     def monitor(self) -> Monitor:
         """The figures of mntr."""
-        stats = self._keeper.stats
+        stats, commits = self._keeper.stats, self._keeper.commits
         counters = {
             "connection_request_count": stats.asked,
             "connection_rejected": stats.rejected,
@@ -190,9 +190,13 @@ class Report:
             "parkeeper_watch_events": stats.events,
             "parkeeper_slow_readers_cut_off": stats.cut_off,
             "parkeeper_connections_crashed": stats.crashed,
-            "parkeeper_commits_in_doubt": stats.in_doubt,
-            "parkeeper_keeper": self._id(),
+            "commit_count": commits.commits,
         }
+        for field in fields(commits):
+            if field.name != "commits":
+                count: int = getattr(commits, field.name)
+                counters[f"parkeeper_{field.name}_count"] = count
+        counters["parkeeper_keeper"] = self._id()
         if self._about.worker is not None:
             counters["parkeeper_worker"] = int(self._about.worker.partition("/")[0])
         spreads = {"readlatency": _spread(stats.reads), "updatelatency": _spread(stats.updates)}
@@ -229,7 +233,7 @@ class Report:
             approximate_data_size=replica.data_size if replica else 0,
             global_sessions=len(replica.sessions) if replica else 0,
             open_file_descriptor_count=_descriptors(),
-            max_file_descriptor_count=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            max_file_descriptor_count=_most_descriptors(),
             synced_followers=len(replica.registry.keepers) - 1
             if replica and self._mode() == "leader"
             else None,
@@ -298,6 +302,11 @@ def _descriptors() -> int | None:
     with suppress(OSError):
         return len(os.listdir("/dev/fd"))
     return None
+
+
+def _most_descriptors() -> int | None:
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _user() -> tuple[str, str]:

@@ -6,6 +6,7 @@ earlier. Source: ExpiryQueue.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 
@@ -58,6 +59,10 @@ class ExpiryQueue:
 
     def _due(self, bucket: int) -> float:
         return bucket * self._tick + self._shift
+
+    def deadlines(self) -> Iterator[tuple[int, float]]:
+        """Every id with the time its bucket is due; for operators."""
+        return ((id, self._due(bucket)) for id, bucket in self._where.items())
 
     def expired(self, now: float) -> list[int]:
         """Take out everything that is due, earliest first."""
