@@ -79,8 +79,12 @@ class Database:
                 stack.callback(os.close, _lock(path))
                 _create(path)
                 self._reading = stack.enter_context(contextlib.closing(_connect(path)))
-                _prepare(self._reading, path)
+                is_new = _check_owner(self._reading, path)  # before anything is changed in it
+                _set_pragmas(self._reading, path)
+                if is_new:
+                    _make_schema(self._reading)
                 self._checkpointing = stack.enter_context(contextlib.closing(_connect(path)))
+                _set_pragmas(self._checkpointing, path)
                 _sync_directory(path)
             except PermissionError as error:
                 raise AccessDenied(f"{error.filename}: {error.strerror}") from error
@@ -195,37 +199,36 @@ def _lock(path: Path) -> int:
 
 def _create(path: Path) -> None:
     """Make the file before SQLite does, which would let everybody read it. (Its `-wal` and `-shm` take after it.)"""
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-        os.close(descriptor)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MODE)
+    os.close(descriptor)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        for name, wanted in _PRAGMAS:
-            connection.execute(f"PRAGMA {name} = {wanted}")
-            found = connection.execute(f"PRAGMA {name}").fetchone()[0]
-            if found != wanted:
-                raise Incompatible(
-                    f"SQLite keeps {name} = {found} on {path}, {wanted} is needed to lose nothing"
-                )
-    except (sqlite3.Error, Incompatible):
-        connection.close()
-        raise
-    return connection
+    return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that the file is ours, or make it ours if it is empty."""
+def _set_pragmas(connection: sqlite3.Connection, path: Path) -> None:
+    for name, wanted in _PRAGMAS:
+        connection.execute(f"PRAGMA {name} = {wanted}")
+        found = connection.execute(f"PRAGMA {name}").fetchone()[0]
+        if found != wanted:
+            raise Incompatible(f"SQLite keeps {name} = {found} on {path}, {wanted} is needed to lose nothing")
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is empty, and ours to use; False if it is a store of ours already."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application == APPLICATION:
         if version != FORMAT:
             raise Incompatible(f"{path} has format {version}, this version reads and writes format {FORMAT}")
-        return
+        return False
     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise Incompatible(f"{path} is another program's SQLite database")
+    return True
+
+
+def _make_schema(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for statement in _SCHEMA:
         connection.execute(statement)
