@@ -85,7 +85,7 @@ class Connection:
         self._asking = trio.CancelScope()
         self._room: trio.Event | None = None
         self._heard_all = False  # the peer will send no more
-        self._answer_only = False  # no further request is looked at
+        self._asked_all = False  # no further request is looked at
         self._ended = False  # nothing is owed to anybody
         self._left = False
         services.stats.connections.add(self.stats)
@@ -133,7 +133,7 @@ class Connection:
 
     def read_no_more(self) -> None:
         """Answer what is pending, then end."""
-        self._answer_only = True
+        self._asked_all = True
 
     def drop(self, reason: str) -> None:
         """Send what is encoded, answer nothing more, end.
@@ -211,21 +211,20 @@ class Connection:
             self._services.replica,
             self.attachment,
         )
-        size = 0
+        high, queue, size = outbox.high, responses.queue, 0
         while True:
             started = trio.current_time()
             attachment.touched = started
             entered = responses.entered
             for frame in frames:
                 dispatch.frame(frame)
-                if self._answer_only or self._ended:
+                if self._asked_all:
                     return
-                if outbox.full or responses.full:
+                if outbox.size > high or (queue and responses.full):
                     await self._pause()
             outbox.flush_now()
             waiting = responses.entered - entered
-            ms = (trio.current_time() - started) * 1000
-            stats.slice_done(size, len(frames), len(frames) - waiting, ms, replica.zxid)
+            stats.slice_done(size, len(frames), len(frames) - waiting, started, replica.zxid)
             if cutter.broken is not None:
                 stats.server.large_requests += 1
                 log.info("%s: %s", self, cutter.broken)
@@ -267,6 +266,7 @@ class Connection:
     def _end(self) -> None:
         """From now on no answer is owed, and no event; what is in the outbox still goes out."""
         self._ended = True
+        self._asked_all = True
         self.attachment.alive = False
         self._responses.close()
         self._outbox.sealed = True

@@ -36,14 +36,15 @@ class Outbox:
         eased: called whenever the writer task got rid of something.
 
     Attributes:
+        high: as given.
         size: bytes not yet taken by the transport.
         blocked: whether the writer task is sending, so that nobody else may.
         sealed: whether packets put from now on are dropped.
     """
 
     __slots__ = (
-        "_cut", "_eased", "_flushed", "_high", "_limit", "_packets", "_rest", "_stats", "_transport", "_wake",
-        "blocked", "sealed", "size",
+        "_cut", "_eased", "_flushed", "_limit", "_packets", "_rest", "_stats", "_transport", "_wake",
+        "blocked", "high", "sealed", "size",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +60,7 @@ class Outbox:
         self.blocked = False
         self.sealed = False
         self._transport = transport
-        self._high = high
+        self.high = high
         self._limit = limit
         self._stats = stats
         self._cut = cut
@@ -72,7 +73,7 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether the peer should be read from no more until it took some of this."""
-        return self.size > self._high
+        return self.size > self.high
 
     def put(self, packet: bytes) -> None:
         """Add one whole packet. Never waits, never raises."""

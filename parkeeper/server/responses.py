@@ -281,7 +281,7 @@ class Responses:
             code, body = entry.code, entry.body
             zxid = self._replica.zxid if entry.zxid is None else entry.zxid
         self._outbox.put(reply(entry.xid, zxid, code, body))
-        self._stats.waited((now - entry.received) * 1000, zxid, isinstance(entry, Held) and entry.commit)
+        self._stats.waited(entry.received, now, zxid, isinstance(entry, Held) and entry.commit)
 
     def _left(self) -> None:
         """Entries left the queue: tell who waits for its end."""

@@ -10,7 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sized
 from typing import Final
 
-_BUCKETS: Final = 32
+import trio
+
+_BUCKETS: Final = 64
 _FINEST: Final = 16
 """Buckets of times double, from a sixteenth of a ms."""
 
@@ -23,10 +25,9 @@ class Latency:
         least, most, last: 0 while there is none.
     """
 
-    __slots__ = ("_buckets", "count", "last", "least", "most", "total")
+    __slots__ = ("count", "last", "least", "most", "total")
 
     def __init__(self) -> None:
-        self._buckets = [0] * _BUCKETS
         self.count = 0
         self.total = 0.0
         self.least = 0.0
@@ -35,10 +36,10 @@ class Latency:
 
     def add(self, ms: float, count: int = 1) -> None:
         """So many requests took this long."""
-        self._buckets[min(int(ms * _FINEST).bit_length(), _BUCKETS - 1)] += count
         if not self.count or ms < self.least:
             self.least = ms
-        self.most = max(self.most, ms)
+        if ms > self.most:  # noqa: PLR1730 - a call to max() costs what all the rest of this does
+            self.most = ms
         self.count += count
         self.total += ms * count
         self.last = ms
@@ -47,6 +48,21 @@ class Latency:
     def average(self) -> float:
         """Mean, 0 while there is none."""
         return self.total / self.count if self.count else 0.0
+
+
+class Histogram(Latency):
+    """Latencies with their distribution."""
+
+    __slots__ = ("_buckets",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._buckets = [0] * _BUCKETS
+
+    def add(self, ms: float, count: int = 1) -> None:
+        """So many requests took this long."""
+        self._buckets[int(ms * _FINEST).bit_length()] += count
+        super().add(ms, count)
 
     def quantile(self, share: float) -> float:
         """A time that this share (0..1) of the requests did not exceed; exact to a factor of two."""
@@ -66,7 +82,7 @@ class ServerStats:
 
     Attributes:
         connections: the live ones, those without a session too.
-        latency, reads, updates: of all requests; of those answered from the replica; of those that waited for a commit.
+        reads, updates: of requests answered from the replica; of those that waited for a commit.
         received, sent: packets, events and handshakes included.
         bytes_received, bytes_sent: of the same.
         events, event_bytes: watch events sent.
@@ -85,20 +101,20 @@ class ServerStats:
         self.now_ms = now_ms
         self.started_ms = now_ms()
         self.connections: set[ConnectionStats] = set()
+        self.ops: defaultdict[int, int] = defaultdict(int)
         self.reset()
 
     def reset(self) -> None:
         """Forget all counts (`srst`)."""
-        self.latency = Latency()
-        self.reads = Latency()
-        self.updates = Latency()
+        self.reads = Histogram()
+        self.updates = Histogram()
         self.received = 0
         self.sent = 0
         self.bytes_received = 0
         self.bytes_sent = 0
         self.events = 0
         self.event_bytes = 0
-        self.ops: defaultdict[int, int] = defaultdict(int)
+        self.ops.clear()
         self.asked = 0
         self.rejected = 0
         self.dropped = 0
@@ -107,6 +123,17 @@ class ServerStats:
         self.large_requests = 0
         self.auth_failed = 0
         self.crashed = 0
+
+    @property
+    def latency(self) -> Latency:
+        """Of all requests."""
+        reads, updates, both = self.reads, self.updates, Latency()
+        both.count = reads.count + updates.count
+        both.total = reads.total + updates.total
+        both.least = min((each.least for each in (reads, updates) if each.count), default=0.0)
+        both.most = max(reads.most, updates.most)
+        both.last = updates.last or reads.last
+        return both
 
     @property
     def outstanding(self) -> int:
@@ -134,11 +161,11 @@ class ConnectionStats:
         received, sent: packets.
         op, xid: of the last request; `op` 0 and `xid` -1 before there is one.
         zxid: in the header of the last reply; 0 before there is one.
-        responded: wall clock ms of the last reply.
+        responded_at: Trio time of the last reply, 0 before there is one.
     """
 
     __slots__ = (
-        "drop", "established", "host", "latency", "op", "port", "queue", "received", "responded", "sent", "server",
+        "drop", "established", "host", "latency", "op", "port", "queue", "received", "responded_at", "sent", "server",
         "session", "timeout", "xid", "zxid",
     )  # fmt: skip
 
@@ -162,17 +189,24 @@ class ConnectionStats:
         self.op = 0
         self.xid = -1
         self.zxid = 0
-        self.responded = 0
+        self.responded_at = 0.0
         self.latency = Latency()
 
-    def slice_done(self, size: int, requests: int, answered: int, ms: float, zxid: int) -> None:
+    @property
+    def responded(self) -> int:
+        """Wall clock ms of the last reply, 0 before there is one."""
+        if not self.responded_at:
+            return 0
+        return self.server.now_ms() - int((trio.current_time() - self.responded_at) * 1000)
+
+    def slice_done(self, size: int, requests: int, answered: int, started: float, zxid: int) -> None:
         """A reader handled a slice.
 
         Args:
             size: bytes received.
             requests: frames in them.
             answered: how many of these were answered from the replica at once.
-            ms: how long the slice took.
+            started: Trio time at which the slice was received.
             zxid: the replica's.
         """
         server = self.server
@@ -180,26 +214,27 @@ class ConnectionStats:
         server.received += requests
         server.bytes_received += size
         if answered:
+            now = trio.current_time()
+            ms = (now - started) * 1000
             self.latency.add(ms, answered)
-            server.latency.add(ms, answered)
             server.reads.add(ms, answered)
             self.zxid = zxid
-            self.responded = server.now_ms()
+            self.responded_at = now
 
-    def waited(self, ms: float, zxid: int, update: bool) -> None:
+    def waited(self, received: float, now: float, zxid: int, update: bool) -> None:
         """A request that had to wait in the response queue was answered.
 
         Args:
-            ms: since it was received.
+            received, now: Trio time of its receipt and of its answer.
             zxid: in its reply's header.
             update: whether it waited for its own commit.
         """
         server = self.server
+        ms = (now - received) * 1000
         self.latency.add(ms)
-        server.latency.add(ms)
         (server.updates if update else server.reads).add(ms)
         self.zxid = zxid
-        self.responded = server.now_ms()
+        self.responded_at = now
 
     def sent_packets(self, count: int, size: int) -> None:
         """Packets were handed to the transport; `size` in bytes."""
