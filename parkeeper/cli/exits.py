@@ -51,5 +51,5 @@ def leaves(error: BaseException) -> list[BaseException]:
     """The exceptions in a group of groups; of a bare one, itself."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
-    members = cast("tuple[BaseException, ...]", error.exceptions)
-    return [leaf for each in members for leaf in leaves(each)]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [leaf for each in group.exceptions for leaf in leaves(each)]

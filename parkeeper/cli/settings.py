@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from parkeeper.admin.words import ALL, WORDS
 from parkeeper.cli.addresses import Address
 from parkeeper.errors import ConfigError
 from parkeeper.log import Format, Level
@@ -54,6 +53,8 @@ def default_url() -> str:
 
 def words(text: str) -> frozenset[str]:
     """A whitelist of four-letter words: names separated by commas, or `*`."""
+    from parkeeper.admin.words import ALL, WORDS  # no other command needs the words
+
     names = frozenset(name.strip() for name in text.split(",") if name.strip())
     unknown = sorted(name for name in names - {ALL} if name.encode() not in WORDS)
     if unknown:
