@@ -206,6 +206,8 @@ class Ensemble:
         await self.keepers[number].serving.until(State.SERVING)
 
     def stream(self, number: int) -> trio.abc.Stream:
+        if self._ended[number].is_set() or self._scopes[number].cancel_called:
+            raise Gone
         ours, theirs = trio.testing.memory_stream_pair()
         self._ports += 1
         self.keepers[number].connect(AnyStream(theirs, "127.0.0.1", self._ports))
