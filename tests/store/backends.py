@@ -6,6 +6,7 @@ it. Where the server it needs is missing it calls `tests.servers`' rule for that
 """
 
 import atexit
+import json
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -13,13 +14,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from parkeeper.store.consul.store import ConsulStore
 from parkeeper.store.etcd.store import EtcdStore
 from parkeeper.store.facade import Store
 from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.urls import StoreOptions
 from parkeeper.testing.faulty import FaultyStore
-from tests.servers import Etcd
+from tests.servers import Consul, Etcd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,3 +164,45 @@ def etcd(version: str) -> Opener:
 
 for _version in ("3.4", "3.5.1", "3.5.16"):
     backend(f"etcd-{_version}")(etcd(_version))
+
+
+@cache
+def consul_server() -> Consul:
+    """One Consul for all tests of this process; it ends with it."""
+    server = Consul()
+    atexit.register(server.close)
+    return server
+
+
+@backend("consul")
+@asynccontextmanager
+async def consul(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
+    """Two connections to one server, whose keys are deleted before."""
+    server = consul_server()
+    server.wipe()
+    endpoints = [("127.0.0.1", server.ports[0])]
+
+    def call(method: str, path: str, body: bytes | None = None) -> bytes | None:
+        status, said = server.call(method, path, body)
+        assert status in (200, 404), said
+        return said if status == 200 else None
+
+    async def raw(key: str) -> bytes | None:
+        return call("GET", f"kv/{key}?raw")
+
+    async def stranger_put(key: str, value: bytes) -> None:
+        call("PUT", f"kv/{key}", value)
+
+    async def forget(revision: int) -> None:
+        for pair in json.loads(call("GET", f"kv/{options.namespace}feed/?recurse") or b"[]"):
+            if pair["ModifyIndex"] <= revision:
+                call("DELETE", f"kv/{pair['Key']}")
+
+    a, b = ConsulStore(endpoints, False, options), ConsulStore(endpoints, False, options)
+    try:
+        await a.open()
+        await b.open()
+        yield Pair(a=a, b=b, raw=raw, stranger_put=stranger_put, strangers_told=False, forget=forget)
+    finally:
+        await b.aclose()
+        await a.aclose()
