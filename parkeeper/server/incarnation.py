@@ -237,13 +237,17 @@ class Incarnation:
             words=around.words,
         )
         try:
-            async with trio.open_nursery() as self.connections:
+            async with trio.open_nursery() as connections:
+                self.connections = connections
                 around.serving.become(State.SERVING)
                 log.info("serving", extra={"keeper": self.keeper, "znodes": len(self.replica.nodes)})
-                await self._stopping.wait()
+                try:
+                    await self._stopping.wait()
+                finally:
+                    self.services = None  # before the nursery closes: whoever comes now is turned away
                 around.serving.become(State.STOPPING)
                 await self._finish()
-                self.connections.cancel_scope.cancel("the keeper stops")
+                connections.cancel_scope.cancel("the keeper stops")
         finally:
             self.committer.give_up()
         nursery.cancel_scope.cancel("the keeper stops")
