@@ -34,7 +34,7 @@ from parkeeper.admin.status import (
 )
 from parkeeper.server.keeper import Keeper
 from parkeeper.server.sessions import LocalSessions
-from parkeeper.server.stats import ConnectionStats, Latency
+from parkeeper.server.stats import ConnectionStats, Histogram, Latency
 from parkeeper.version import FULL_VERSION, VERSION
 
 _QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999))
@@ -294,8 +294,12 @@ def _spread(latency: Latency) -> Spread:
         most=latency.most,
         count=latency.count,
         total=latency.total,
-        quantiles=[(name, latency.quantile(share)) for name, share in _QUANTILES],
+        quantiles=_quantiles(latency) if isinstance(latency, Histogram) else (),
     )
+
+
+def _quantiles(times: Histogram) -> Sequence[tuple[str, float]]:
+    return [(name, times.quantile(share)) for name, share in _QUANTILES]
 
 
 def _descriptors() -> int | None:
