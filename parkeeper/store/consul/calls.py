@@ -28,6 +28,9 @@ from parkeeper.store.urls import StoreOptions
 READ = 10.0
 """Seconds for a read: an agent without a leader retries 7 s before it says so."""
 
+READ_HERE = 3.0
+"""Seconds for a read where another agent can be asked."""
+
 WRITE = 20.0
 """Seconds for a write, where whoever asks has no shorter patience."""
 
@@ -123,14 +126,19 @@ class Calls:
                     self._leave(at)
         raise failure
 
-    async def read(self, operations: list[Operation], within: float = READ) -> list[Pair]:
+    async def read(self, operations: list[Operation], within: float | None = None) -> list[Pair]:
         """A transaction that only reads, linearizable; every agent is asked until one answers.
+
+        Args:
+            operations: gets and get-trees.
+            within: seconds for each agent.
 
         Raises:
             GuardRefused: a `get` found no key.
             Unavailable, Rejected, AccessDenied.
         """
         body = transaction(operations)
+        within = within or (READ if len(self._origins) == 1 else READ_HERE)
         failure: StoreError = Unavailable("no agent is configured")
         for _ in self._origins:
             at = self._at

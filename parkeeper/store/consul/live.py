@@ -103,24 +103,19 @@ class Told:
         """Names of heads and items -> revision: what any later answer must be at least as new as."""
         return {f"head/{keeper}": head.revision for keeper, head in self.heads.items()} | self.names
 
-    def check(self, live: Live, floor: Mapping[str, int], commits: Sequence[Committed]) -> None:
+    def check(self, live: Live, floor: Mapping[str, int]) -> None:
         """That an answer is not older than what was known when it was asked for (PROTOCOL section 7).
 
         Args:
             live: the answer.
             floor: `revisions()`, and one's own acknowledged beats and commits, when it was asked for.
-            commits: those that it tells of: what they deleted may be absent.
 
         Raises:
-            WentBack: a head, a beat or an item is older, or a head is gone; so the store was restored.
+            WentBack: a head, a beat or another item is older; so the store was restored.
         """
-        deleted = {name for commit in commits for name in commit.deletes}
         for name, known in floor.items():
             item = live.heads.get(keeper_of(name)) if name.startswith("head/") else live.items.get(name)
-            if item is None:
-                if name.startswith("head/") and name not in deleted:
-                    raise WentBack(f"{name} at revision {known} is gone")
-            elif item.revision < known:
+            if item is not None and item.revision < known:
                 raise WentBack(f"{name} was at revision {known} and is at {item.revision}")
         for keeper, told in self.heads.items():
             now = live.heads.get(keeper)
@@ -128,6 +123,17 @@ class Told:
                 continue
             if now.revision == told.revision or now.head.counter <= told.head.counter:
                 raise WentBack(f"head/{keeper} was {told.head} and is {now.head}")
+
+    def check_gone(self, live: Live, floor: Mapping[str, int], commits: Sequence[Committed]) -> None:
+        """That every head which is gone was deleted by one of the commits that the answer tells of.
+
+        Raises:
+            WentBack: one was not.
+        """
+        deleted = {name for commit in commits for name in commit.deletes}
+        for name, known in floor.items():
+            if name.startswith("head/") and keeper_of(name) not in live.heads and name not in deleted:
+                raise WentBack(f"{name} at revision {known} is gone")
 
     def news(self, live: Live, commits: Sequence[Committed]) -> list[Event]:
         """What is to be told, in order, now that the answer is `live`, and `commits` were made since."""

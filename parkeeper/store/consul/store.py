@@ -18,12 +18,12 @@ import msgspec
 import trio
 
 from parkeeper.errors import AccessDenied, GuardFailed, Incompatible, InDoubt, Rejected, Unavailable
-from parkeeper.store.consul.calls import LOAD, Calls, GuardRefused, TooManyOperations
+from parkeeper.store.consul.calls import LOAD, READ, Calls, GuardRefused, TooManyOperations
 from parkeeper.store.consul.live import Live, Told
 from parkeeper.store.consul.messages import AGENT_REPLY, Operation, Pair, transaction
 from parkeeper.store.consul.names import Names
 from parkeeper.store.consul.own import Own
-from parkeeper.store.consul.ring import SLOTS, Ring, pack_entry
+from parkeeper.store.consul.ring import RING_BYTES, SLOTS, Ring, pack_entry
 from parkeeper.store.consul.stream import Stream
 from parkeeper.store.consul.txn import OPERATIONS_SINCE_1_14, REQUEST_BYTES, Transactions
 from parkeeper.store.facade import Commit, Event, Head, Item, Receipt, Snapshot, StoreLimits, Survey
@@ -39,7 +39,7 @@ PUT = 5.0
 CANARY = "parkeeper.permission"
 """Name of a key that is never written: only whether it might be is asked."""
 
-OLDEST = (1, 0)
+OLDEST: tuple[int, ...] = (1, 0)
 """Consul version below which `check-not-exists` may be unknown."""
 
 
@@ -50,26 +50,33 @@ class ConsulStore:
         endpoints: host and port of each agent, the first is preferred.
         tls: whether they speak TLS.
         options: see `StoreOptions`.
-        slots: entries of a keeper's ring; all keepers of a namespace must agree. For tests.
+        slots: entries of a keeper's ring; all keepers of a namespace must agree. Other than the default, for tests.
+        ring_bytes: of its entries.
 
     Raises:
         ConfigError: a certificate that cannot be used, or a data prefix that Consul cannot have.
     """
 
     def __init__(
-        self, endpoints: list[tuple[str, int]], tls: bool, options: StoreOptions, slots: int = SLOTS
+        self,
+        endpoints: list[tuple[str, int]],
+        tls: bool,
+        options: StoreOptions,
+        slots: int = SLOTS,
+        ring_bytes: int = RING_BYTES,
     ) -> None:
         self._names = Names(Layout(options.namespace, options.data_prefix))
         self._calls = Calls(endpoints, tls, options)
         self._options = options
         self._slots = slots
+        self._ring_bytes = ring_bytes
         self._ttl = options.keeper_ttl or KEEPER_TTL
         self._transactions = Transactions(self._names)
         if options.max_txn_ops is not None:
             self._transactions.operations = options.max_txn_ops
         if options.max_request_bytes is not None:
             self._transactions.body = self._transactions.largest = options.max_request_bytes
-        self._ring = Ring(0, slots)
+        self._ring = Ring(0, slots, ring_bytes)
         self._own = Own()
         self._told = Told(0)
 
@@ -106,7 +113,7 @@ class ConsulStore:
         except msgspec.MsgspecError as error:
             raise Unavailable(f"not an answer of Consul: {error}") from error
         found = re.match(r"(\d+)\.(\d+)", reply.config.version)
-        version: tuple[int, ...] = (int(found[1]), int(found[2])) if found else OLDEST
+        version = (int(found[1]), int(found[2])) if found else OLDEST
         if version < OLDEST:
             raise Incompatible(f"this is Consul {reply.config.version}; parkeeper needs 1.8 or later")
         limits = reply.debug_config
@@ -125,15 +132,17 @@ class ConsulStore:
         """
         keys = [prefix + CANARY for prefix in (*self._names.trees, self._names.feeds)]
         never = Operation("check-index", keys[0], 1)
-        try:
-            await self._calls.write(
-                transaction([never, *(Operation("set", key) for key in keys)]), within=PUT
-            )
-        except GuardRefused:
-            return
-        except InDoubt as error:
-            raise Unavailable(str(error)) from error
-        raise Incompatible("Consul applied a transaction whose guard cannot hold")
+        for key in keys:
+            try:
+                await self._calls.write(transaction([never, Operation("set", key)]), within=READ)
+            except GuardRefused:
+                continue
+            except InDoubt as error:
+                raise Unavailable(str(error)) from error
+            except AccessDenied as error:
+                prefix = key.removesuffix(CANARY)
+                raise AccessDenied(f"the token may not write under {prefix!r}: {error}") from error
+            raise Incompatible("Consul applied a transaction whose guard cannot hold")
 
     # Reading.
 
@@ -194,7 +203,7 @@ class ConsulStore:
     async def commit(self, commit: Commit) -> Receipt:
         """One transaction (`txn`); where its guards don't fit, a read of the heads before it."""
         if self._ring.keeper != commit.keeper:
-            self._ring = Ring(commit.keeper, self._slots)
+            self._ring = Ring(commit.keeper, self._slots, self._ring_bytes)
         entry = b"" if commit.head is None else pack_entry(commit, commit.head)
         while True:
             body = self._transactions.exact(commit, entry, self._ring)

@@ -71,8 +71,9 @@ class Stream:
             for name, revision in self._own.revisions.items():
                 floor[name] = max(revision, floor.get(name, 0))
             live = await self._ask(index)
+            self.told.check(live, floor)
             commits = await self._missing(live)
-            self.told.check(live, floor, commits)
+            self.told.check_gone(live, floor, commits)
             for event in self.told.news(live, commits):
                 self.told.take(event, live)
                 if isinstance(event, Committed):
