@@ -174,10 +174,9 @@ class HoldAnswer:
 
     async def __call__(self, send: Send[T], /) -> T:
         """Send, wait."""
-        try:
-            return await send()
-        finally:
-            await self._until.wait()
+        answer = await _answer_of(send)
+        await self._until.wait()
+        return answer()
 
 
 class Slow:
@@ -195,10 +194,9 @@ class Slow:
     async def __call__(self, send: Send[T], /) -> T:
         """Wait, send, wait."""
         await trio.sleep(self._there)
-        try:
-            return await send()
-        finally:
-            await trio.sleep(self._back)
+        answer = await _answer_of(send)
+        await trio.sleep(self._back)
+        return answer()
 
 
 class Before:
@@ -232,3 +230,17 @@ class After:
         answer = await send()
         await self._action()
         return answer
+
+
+async def _answer_of(send: Send[T]) -> Callable[[], T]:
+    """Send, and keep what comes of it: calling the result returns or raises it."""
+    try:
+        answer = await send()
+    except StoreError as caught:
+        error = caught
+
+        def fail() -> T:
+            raise error
+
+        return fail
+    return lambda: answer

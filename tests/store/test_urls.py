@@ -1,5 +1,7 @@
 """URLs to adapters."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,17 @@ def test_open_store_when_sqlite_has_no_path() -> None:
     """A store on disk needs to be told where."""
     with pytest.raises(ConfigError, match="path"):
         open_store("sqlite://", OPTIONS)
+
+
+def test_open_store_imports_no_more_than_it_needs() -> None:
+    """Who serves from sqlite does not wait for httpx to be imported."""
+    script = (
+        "import sys; from parkeeper.store.urls import StoreOptions, open_store;"
+        "open_store('sqlite:///x', StoreOptions()); open_store('memory://', StoreOptions());"
+        "print(*sorted({'httpx', 'msgspec', 'parkeeper.store.etcd', 'parkeeper.store.consul'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")

@@ -27,6 +27,7 @@ from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.testing.faults import (
     After,
     Before,
+    HoldAnswer,
     HoldRequest,
     LoseAnswer,
     LoseRequest,
@@ -177,6 +178,25 @@ async def test_slow_takes_its_time_both_ways(world: World, autojump_clock: MockC
         await listener.until(lambda told: bool(told.events))
         assert trio.current_time() == pytest.approx(start + 2.0)
     assert trio.current_time() == pytest.approx(start + 3.0)
+
+
+async def test_held_answer_when_it_is_a_refusal(world: World) -> None:
+    """A bad answer waits like a good one, and then is the store's own."""
+    start, released = world.one.revision, trio.Event()
+    world.store.commits.fail_next(HoldAnswer(released))
+    caught: list[GuardFailed] = []
+
+    async def commit() -> None:
+        with pytest.raises(GuardFailed) as raised:
+            await world.one.commit({"node/a": b"1"}, {"node/b": 7})
+        caught.append(raised.value)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(commit)
+        await wait_all_tasks_blocked()
+        assert caught == []
+        released.set()
+    assert caught == [GuardFailed(world.two.revision, start, world.one.head)]
 
 
 async def test_fault_of_ones_own(world: World) -> None:
