@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -39,9 +40,10 @@ def run(plan: Plan) -> int:
     """Serve until a signal comes or nothing more can be done; returns the exit code."""
     set_up(plan.level, plan.form, sys.stderr)
     worker = Worker.of_environment()
-    forget(plan.ready_file)
+    ready_file = None if worker else plan.ready_file  # a worker's readiness is its parent's business
     failure: BaseException | None = None
     try:
+        forget(ready_file)
         store = open_store(plan.url, plan.store)
         if plan.workers > 1 and worker is None:
             trio.run(_lead, plan, store)
@@ -50,7 +52,8 @@ def run(plan: Plan) -> int:
     except* (ParkeeperError, WorkerEnded) as group:
         failure = group
     finally:
-        forget(plan.ready_file)
+        with suppress(ConfigError):
+            forget(ready_file)
     return exits.STOPPED if failure is None else explain(failure)
 
 
@@ -85,13 +88,8 @@ async def _serve(plan: Plan, store: Store, worker: Worker | None) -> None:
             nursery.start_soon(obey, signals, keeper.stop)
             if worker is not None:
                 nursery.start_soon(worker.outlive_nobody, keeper.stop)
-            try:
+            with _listening(bind):
                 await keeper.run(bind, reuse_port=worker is not None, task_status=_Started(serving))
-            except OSError as error:
-                if error.errno not in _CANNOT_LISTEN:
-                    raise
-                where = ", ".join(str(Address(*each)) for each in bind)
-                raise exits.CannotListen(f"cannot listen on {where}: {error.strerror}") from error
             nursery.cancel_scope.cancel()
     log.info("stopped")
 
@@ -108,7 +106,7 @@ class _Started:
 
 async def _lead(plan: Plan, store: Store) -> None:
     """The parent of several workers: it serves nobody itself."""
-    if not store.limits.shared:
+    if not store.limits.shared or plan.url.startswith("memory:"):  # shared by the keepers of one process
         raise ConfigError(
             f"--workers {plan.workers} needs a store that processes can share, etcd or Consul; {plan.url} cannot be"
         )
@@ -121,9 +119,22 @@ async def _lead(plan: Plan, store: Store) -> None:
     with trio.open_signal_receiver(*_SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(obey, signals, crew.stop, crew.kill)
-            await crew.run(lambda bound: announce(bound, plan.ready_file))
+            with _listening(plan.bind):
+                await crew.run(lambda bound: announce(bound, plan.ready_file))
             nursery.cancel_scope.cancel()
     log.info("stopped")
+
+
+@contextmanager
+def _listening(bind: Sequence[tuple[str | None, int]]) -> Generator[None]:
+    """Name the addresses in what the system says of them."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_LISTEN:
+            raise
+        where = ", ".join(str(Address(*each)) for each in bind)
+        raise exits.CannotListen(f"cannot listen on {where}: {error.strerror}") from error
 
 
 async def obey(
@@ -158,5 +169,9 @@ def announce(bound: Sequence[tuple[str, int]], ready_file: Path | None) -> None:
 
 def forget(ready_file: Path | None) -> None:
     """Nobody is served: the file of an earlier run, or of this one, goes."""
-    if ready_file is not None:
+    if ready_file is None:
+        return
+    try:
         ready_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--ready-file {ready_file} cannot be removed: {error}") from error

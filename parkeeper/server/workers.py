@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Sequence
@@ -34,6 +35,9 @@ LONG_LIFE: Final = 60.0
 SURVIVABLE: Final = 1
 """Exit code of a worker that may do better next time; higher ones say that trying again cannot help, and what is
 below 0 is a signal."""
+
+_CLEAN: Final = frozenset({0, -signal.SIGTERM})
+"""How a worker that was told to stop ends; by the signal, if it was still starting."""
 
 _PLACE: Final = "PARKEEPER_WORKER"
 _BIND: Final = "PARKEEPER_WORKER_BIND"
@@ -172,7 +176,7 @@ class Crew:
             lived = trio.current_time() - started
             about = {"worker": number, "code": code, "lived": round(lived, 1)}
             if self._stop.is_set():
-                if code:
+                if code not in _CLEAN:
                     log.warning("a worker did not stop cleanly", extra=about)
                 return
             if not served and (code > SURVIVABLE or (code == SURVIVABLE and not self._announced)):
