@@ -200,7 +200,8 @@ def decode_turn(value: bytes) -> Turn:
     """Raises: `Incompatible`."""
     _check("turn", value, _TURN)
     _, incarnation, number = _TURN.unpack_from(value)
-    return Turn(incarnation, number, frozenset(value[_TURN.size :].decode(errors="replace").split("\0")))
+    text = value[_TURN.size :].decode(errors="replace")
+    return Turn(incarnation, number, frozenset(text.split("\0")) if text else frozenset())
 
 
 def encode_ids(last: int) -> bytes:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from parkeeper.errors import Incompatible, Malformed
 from parkeeper.tree.acl import AccessList, intern
-from parkeeper.tree.changes import CREATE, SET_ACL, SET_SESSION, Write
+from parkeeper.tree.changes import CREATE, END_SESSION, SET_ACL, SET_SESSION, Write
 from parkeeper.tree.node import Znode
 from parkeeper.wire.records import read_acl
 
@@ -79,11 +79,15 @@ def decode(journal: bytes) -> Iterator[Entry]:
             position, kind = _ENTRY.unpack_from(journal, at)
             if kind & ~_WITH_ACL >= SET_SESSION:
                 _, _, session = _SESSION.unpack_from(journal, at)
+                if kind not in (SET_SESSION, END_SESSION):
+                    raise Incompatible(f"a journal has a change of kind {kind}; this version knows none such")
                 at += _SESSION.size
                 yield Entry(position, kind, "", session, None)
                 continue
             _, _, length = _PATH.unpack_from(journal, at)
             at += _PATH.size + length
+            if at > end or not CREATE <= kind & ~_WITH_ACL <= SET_ACL:
+                raise Incompatible("a commit's journal ends inside a change, or has one of an unknown kind")
             path = journal[at - length : at].decode()
             acl = None
             if kind & _WITH_ACL:

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from parkeeper.errors import Incompatible
 from parkeeper.tree import encoding, zxid
 from parkeeper.tree.acl import AccessList, intern
 from parkeeper.tree.changes import CREATE, DELETE, END_SESSION, SET_ACL, SET_DATA, SET_SESSION, Change, Write
@@ -130,7 +131,7 @@ class Replica:
         Each change is built only when the one before it has been applied, for where the commit kept no item (a
         znode created and deleted in it) what is there now is carried on.
 
-        Raises: `Incompatible` for bytes of another format.
+        Raises: `Incompatible` for bytes of another format, and for changes that this replica cannot have.
         """
         for entry in decode_journal(journal):
             yield Write(entry.position, [self._change(entry, puts, revision)])
@@ -144,11 +145,15 @@ class Replica:
             record = self.sessions.get(session) if value is None else encoding.decode_session(value, revision)
             # A session opened and ended in one commit left no item; nothing can refer to it in between.
             return Change(kind, "", session=session, record=record or Session(0, 0, 0, True, 0, revision))
+        parent = parent_of(path)
+        if (path in self.nodes) == (kind == CREATE) or parent not in self.nodes:
+            raise Incompatible(
+                f"change {kind} of {path!r} at revision {revision} cannot be: the replica is wrong"
+            )
         if kind == SET_DATA:
             return Change(kind, path, self._data_set(path, puts, revision))
         if kind == SET_ACL:
             return Change(kind, path, self._acl_set(path, puts, revision, acl))
-        parent = parent_of(path)
         value = puts.get("kids/" + parent[1:])
         if value is not None:
             kids = encoding.decode_kids(value, revision)
