@@ -142,7 +142,7 @@ class Applier:
             registry.item(event.name, event.value, event.revision)
             self.on_turn()
         elif kind == "data":
-            if self.replica.stranger("/" + rest, event.value):
+            if self.replica.stranger("/" + rest, event.value, event.revision):
                 log.warning(
                     "a data key was written by another program; serving its bytes", extra={"path": "/" + rest}
                 )

@@ -211,13 +211,22 @@ class Replica:
 
     # Strangers: native programs that write a data key.
 
-    def stranger(self, path: str, value: bytes | None) -> bool:
+    def stranger(self, path: str, value: bytes | None, revision: int) -> bool:
         """A data key was written by a stranger: serve its bytes. No version moves, no watch fires.
+
+        Bytes older than what a client wrote are ignored: a keeper's own commit is applied from the store's answer,
+        ahead of the stream that tells of strangers.
+
+        Args:
+            value: the bytes, None for a deleted key.
+            revision: at which the store took them.
 
         Returns whether it is the first time for this znode, so that it is logged once.
         """
         node = self.nodes.get(path)
         if node is None or (node.data or b"") == (value or b""):
+            return False
+        if revision < node.stat_rev or revision < zxid.revision_of(node.czxid, self.base):
             return False
         changed = node.with_bytes(value or b"")
         self.nodes[path] = changed

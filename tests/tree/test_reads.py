@@ -97,7 +97,7 @@ def test_get_data_when_things_changed_since(size):
     assert answer() == head + stat(1, 1, 1000, 1000, 0, 2, 1, 0, size, 0, 3)
     desk.set("/a", b"y")
     assert answer() == b"\0\0\0\1y" + stat(1, 5, 1000, 5000, 1, 2, 1, 0, 1, 0, 3)
-    desk.replica.stranger("/a", b"zz")
+    desk.replica.stranger("/a", b"zz", revision=2)
     assert answer() == b"\0\0\0\2zz" + stat(1, 5, 1000, 5000, 1, 2, 1, 0, 2, 0, 3)
     desk.delete("/a")
     assert desk.refused(GET_DATA, ask) == -101
