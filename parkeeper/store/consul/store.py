@@ -1,6 +1,6 @@
 """Consul as a store: see `parkeeper.store.facade.Store` for what it promises, the modules beside this one for how.
 
-Consul 1.8 and later. Of its own, it has nothing that orders guarded commits but KV transactions, and no history at
+Seen to work with Consul 1.8.7. Of its own, it has nothing that orders guarded commits but KV transactions, and no history at
 all: followers read commits from rings that the committers keep (`ring`), told by a blocking query (`stream`).
 
 Known limits: a stranger's write to `data/` is noticed at `load()` only; a value is at most about 190 KB unless the
@@ -115,7 +115,7 @@ class ConsulStore:
         found = re.match(r"(\d+)\.(\d+)", reply.config.version)
         version = (int(found[1]), int(found[2])) if found else OLDEST
         if version < OLDEST:
-            raise Incompatible(f"this is Consul {reply.config.version}; parkeeper needs 1.8 or later")
+            raise Incompatible(f"this is Consul {reply.config.version}; parkeeper needs 1.0 or later")
         limits = reply.debug_config
         body = limits.txn_max_req_len or REQUEST_BYTES
         if body == REQUEST_BYTES:  # not set: then the limit of one value counts, if that is higher
