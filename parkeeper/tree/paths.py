@@ -39,6 +39,15 @@ def validate(path: str | None) -> None:
         raise Refused(Code.BAD_ARGUMENTS)
 
 
+def possible(path: str) -> bool:
+    """Whether a znode can have this path: `validate` without an exception."""
+    try:
+        validate(path)
+    except Refused:
+        return False
+    return True
+
+
 def require_shape(path: str) -> None:
     """The little that create and delete ask before they look at the parent: a slash and no NUL.
 

@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 from parkeeper.tree import zxid
 from parkeeper.tree.changes import CREATE, DELETE, END_SESSION, SET_ACL, SET_DATA, SET_SESSION, Change
 from parkeeper.tree.node import Kids, Znode, child_created, child_deleted
-from parkeeper.tree.paths import parent_of
+from parkeeper.tree.paths import parent_of, possible
 from parkeeper.tree.quotas import Planned
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.sessions import Session
@@ -115,9 +115,17 @@ class View:
         return table[path] if path in table else self.replica.nodes.get(path)
 
     def node(self, path: str) -> Znode | None:
-        """A znode, guarding who it is: existence, ACL, owner, aversion."""
+        """A znode, guarding who it is: existence, ACL, owner, aversion.
+
+        A path that no znode can have needs no guard, and its name could be that of another item.
+        """
         base = self.replica.nodes.get(path)
-        self.looked["node/" + path[1:]] = base.node_rev if base is not None else 0
+        if base is not None:
+            self.looked["node/" + path[1:]] = base.node_rev
+        elif possible(path):
+            self.looked["node/" + path[1:]] = 0
+        else:
+            return None
         table = self._nodes.table
         return table.get(path, base)
 
