@@ -1,10 +1,14 @@
-"""Answers: what a planned write will reply, encoded only when its commit's revision is known."""
+"""Answers: what a planned write will reply, encoded only when its changes have been applied.
+
+Only then is its zxid known, and what a Stat says that no guard of the write holds still (`parkeeper.tree.changes`).
+"""
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from parkeeper.tree.node import Kids, Znode, pack_stat
+from parkeeper.tree.changes import After
+from parkeeper.tree.node import pack_stat
 from parkeeper.wire import multi
 from parkeeper.wire.jute import write_string
 
@@ -22,7 +26,7 @@ class Answer(NamedTuple):
     Attributes:
         kind: one of the numbers above.
         path: of a created znode.
-        node, kids: whose Stat is answered: the state right after this operation.
+        after: whose Stat is answered: the state right after this operation.
         results: of a multi: (operation, answer); of a failed one: the codes, one per operation.
         code: header code; other than 0 only where changes were made all the same (a claim that ended a session).
         unfinished: a close of a session that needs more commits.
@@ -30,8 +34,7 @@ class Answer(NamedTuple):
 
     kind: int
     path: str = ""
-    node: Znode | None = None
-    kids: Kids | None = None
+    after: After | None = None
     results: tuple[tuple[int, Answer], ...] = ()
     codes: tuple[int, ...] = ()
     code: int = 0
@@ -42,8 +45,8 @@ NOTHING: Final = Answer(EMPTY)
 
 
 def encode(answer: Answer) -> bytes:
-    """The body of the reply; the znodes in it are settled by now."""
-    kind, path, node, kids = answer[:4]
+    """The body of the reply, once the changes it is about are applied."""
+    kind, path, after = answer[:3]
     if kind == EMPTY:
         return b""
     if kind == PATH:
@@ -52,7 +55,7 @@ def encode(answer: Answer) -> bytes:
         return b"".join([multi.result(op, encode(each)) for op, each in answer.results]) + multi.END
     if kind == FAILED_MULTI:
         return b"".join([multi.failure(code) for code in answer.codes]) + multi.END
-    if node is None:
-        raise AssertionError("an answer with a Stat has a node")
-    stat = pack_stat(node, kids)
+    if after is None or after.node is None:
+        raise AssertionError("an answer with a Stat, encoded before its change was applied")
+    stat = pack_stat(after.node, after.kids)
     return stat if kind == STAT else write_string(path) + stat

@@ -2,6 +2,10 @@
 
 A change carries the state after it, so that applying it is assignment. The planner makes them with pending zxids;
 a follower makes the same ones from a commit's journal (`parkeeper.tree.journal`).
+
+Assigned is only what the change's guards hold still. A setACL guards `node/` alone, so other keepers may set the data
+between its planning and its commit; a setData doesn't guard the children. So of a `SET_ACL` the ACL is taken and no
+more, and what a Stat answers is looked up when the change is applied (`After`).
 """
 
 from __future__ import annotations
@@ -19,6 +23,21 @@ SET_SESSION: Final = 5
 END_SESSION: Final = 6
 
 
+class After:
+    """A znode right after a change: what the Stat in an answer says. Filled in when the change is applied.
+
+    Attributes:
+        node: the znode; None until then.
+        kids: what its children moved; None while it never had one.
+    """
+
+    __slots__ = ("kids", "node")
+
+    def __init__(self) -> None:
+        self.node: Znode | None = None
+        self.kids: Kids | None = None
+
+
 class Change(NamedTuple):
     """One effect on a znode or a session.
 
@@ -30,6 +49,7 @@ class Change(NamedTuple):
         kids: the parent's `Kids` after it.
         session: the session's id where it is about one.
         record: the session after it, None when it ends.
+        after: where an answer waits for the Stat.
     """
 
     kind: int
@@ -39,6 +59,7 @@ class Change(NamedTuple):
     kids: Kids | None = None
     session: int = 0
     record: Session | None = None
+    after: After | None = None
 
 
 class Write(NamedTuple):

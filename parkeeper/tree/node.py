@@ -19,7 +19,7 @@ CONTAINER: Final = -0x8000_0000_0000_0000
 
 TTL_TAG: Final = 0xFF << 56
 MAX_TTL: Final = 0xFF_FFFF_FFFF
-"""Longest TTL in ms (EphemeralType.MAX_TTL... 40 bits)."""
+"""Longest TTL in ms (EphemeralType, 40 bits)."""
 
 UNWRITTEN: Final = -1
 """Revision of an item that the commit being planned writes."""
@@ -108,6 +108,12 @@ class Znode:
             self.czxid, self.mzxid, self.ctime, self.mtime, self.version, next_version(self.aversion), self.owner,
             acl, self.data, UNWRITTEN, self.stat_rev,
         )  # fmt: skip
+
+    def with_acl_of(self, other: Znode) -> Znode:
+        """With the part of another that a setACL moves, and none of the rest."""
+        fresh = self.copy()
+        fresh.acl, fresh.aversion, fresh.node_rev = other.acl, other.aversion, other.node_rev
+        return fresh
 
     def with_bytes(self, data: bytes) -> Znode:
         """After a stranger wrote the data key: its bytes, no version moves."""

@@ -67,7 +67,7 @@ class Replica:
 
     def apply(self, change: Change, revision: int) -> None:
         """One change of the commit at `revision`: settle its zxids and make it so."""
-        kind, path, node, parent, kids, session, record = change
+        kind, path, node, parent, kids, session, record, after = change
         if kind == SET_DATA and node is not None:
             node.settle(self.base, revision)
             old = self.nodes[path]
@@ -100,13 +100,15 @@ class Replica:
         elif kind == SET_ACL and node is not None:
             node.settle(self.base, revision)
             old = self.nodes[path]
-            self.nodes[path] = node
+            node = self.nodes[path] = old.with_acl_of(node)
             self._resized(path, old, node)
         elif kind == SET_SESSION and record is not None:
             record.settle(revision)
             self.sessions[session] = record
         elif kind == END_SESSION:
             self.sessions.pop(session, None)
+        if after is not None:
+            after.node, after.kids = node, self.kids.get(path)
 
     def _family(self, parent: str, kids: Kids, revision: int) -> None:
         kids.settle(self.base, revision)

@@ -3,8 +3,8 @@
 Every look notes its guard by itself (PROTOCOL section 3): what a rule has looked at is what its decision rests on, and
 the commit happens only if all of it is still so. What the batch wrote itself keeps the guard it had outside.
 
-`node`, `stat`, `kids` and `session` note a guard; `peek` does not, for what another guard covers already (a child's
-existence is covered by `kids/` of its parent).
+`node`, `stat`, `kids` and `guarded_session` note a guard; `peek` and `session` do not, for what another guard covers
+already (a child's existence is covered by `kids/` of its parent, a session of this keeper by its fence).
 
 A request is planned between `begin` and either `changes` being taken or `undo`: a refused request takes back its
 changes and keeps its guards.
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from parkeeper.tree import zxid
-from parkeeper.tree.changes import CREATE, DELETE, END_SESSION, SET_ACL, SET_DATA, SET_SESSION, Change
+from parkeeper.tree.changes import CREATE, DELETE, END_SESSION, SET_ACL, SET_DATA, SET_SESSION, After, Change
 from parkeeper.tree.node import Kids, Znode, child_created, child_deleted
 from parkeeper.tree.paths import parent_of, possible
 from parkeeper.tree.quotas import Planned
@@ -141,11 +141,6 @@ class View:
         table = self._kids.table
         return table.get(path, base)
 
-    def kids_now(self, path: str) -> Kids | None:
-        """The same without a guard, for the Stat in an answer."""
-        table = self._kids.table
-        return table[path] if path in table else self.replica.kids.get(path)
-
     def session(self, session: int) -> Session | None:
         """A session, without a guard: the fence guards that those of this keeper are alive and its own."""
         table = self._sessions.table
@@ -158,25 +153,24 @@ class View:
         return self.session(session)
 
     def ephemerals(self, session: int) -> Iterator[str]:
-        """The paths a session owns now, in the order of their creation."""
-        for path in self.replica.ephemerals.of(session):
+        """The paths a session owns now: those the replica knows in the order of their creation, then the batch's."""
+        known = dict.fromkeys(self.replica.ephemerals.of(session))
+        for path in (*known, *(path for path in self._nodes.table if path not in known)):
             node = self.peek(path)
-            if node is not None and node.owner == session and node is self.replica.nodes.get(path):
-                yield path
-        for path, node in list(self._nodes.table.items()):
-            if node is not None and node.owner == session and node is not self.replica.nodes.get(path):
+            if node is not None and node.owner == session:
                 yield path
 
     # Writing.
 
-    def create(self, path: str, node: Znode, parent: str, kids: Kids | None) -> None:
-        """A znode comes to be; `kids` of the parent as looked at."""
-        after = child_created(kids, self.zxid)
+    def create(self, path: str, node: Znode, parent: str, kids: Kids | None) -> After:
+        """A znode comes to be; `kids` of the parent as looked at. Returns where its Stat will stand."""
+        after, moved = After(), child_created(kids, self.zxid)
         self._nodes.put(path, node)
         self._kids.put(path, None)
-        self._kids.put(parent, after)
+        self._kids.put(parent, moved)
         self.usage.note(path, 1, len(node.data or b""))
-        self.changes.append(Change(CREATE, path, node, parent, after))
+        self.changes.append(Change(CREATE, path, node, parent, moved, after=after))
+        return after
 
     def delete(self, path: str) -> None:
         """A znode goes; guards the parent's `kids/`."""
@@ -184,24 +178,28 @@ class View:
         kids = self.kids(parent)
         if kids is None:
             raise AssertionError(f"{path} has a parent without children")
-        after = child_deleted(kids, self.zxid)
+        moved = child_deleted(kids, self.zxid)
         node = self.peek(path)
         self.usage.note(path, -1, -len(node.data or b"") if node is not None else 0)
         self._nodes.put(path, None)
         self._kids.put(path, None)
-        self._kids.put(parent, after)
-        self.changes.append(Change(DELETE, path, None, parent, after))
+        self._kids.put(parent, moved)
+        self.changes.append(Change(DELETE, path, None, parent, moved))
 
-    def set_data(self, path: str, before: Znode, node: Znode) -> None:
-        """Its data changed; `node` is the state after."""
+    def set_data(self, path: str, before: Znode, node: Znode) -> After:
+        """Its data changed; `node` is the state after. Returns where its Stat will stand."""
+        after = After()
         self.usage.note(path, 0, len(node.data or b"") - len(before.data or b""))
         self._nodes.put(path, node)
-        self.changes.append(Change(SET_DATA, path, node))
+        self.changes.append(Change(SET_DATA, path, node, after=after))
+        return after
 
-    def set_acl(self, path: str, node: Znode) -> None:
-        """Its ACL changed; `node` is the state after."""
+    def set_acl(self, path: str, node: Znode) -> After:
+        """Its ACL changed; `node` is the state after. Returns where its Stat will stand."""
+        after = After()
         self._nodes.put(path, node)
-        self.changes.append(Change(SET_ACL, path, node))
+        self.changes.append(Change(SET_ACL, path, node, after=after))
+        return after
 
     def set_session(self, session: int, record: Session) -> None:
         """A session was opened, claimed or marked."""

@@ -2,7 +2,7 @@
 
 Pure code over a `View`. Which rule serves which operation stands in `RULES`; `plan` applies one. A rule looks through
 the view (which notes the guards), writes its changes into it, and returns the `Answer`; it raises `Refused` to answer
-with an error code, and then its changes are taken back.
+with an error code.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def plan(view: View, op: int, record: object, context: Context) -> Answer:
     """Plan one request between `view.begin()` and taking `view.changes`.
 
     Raises:
-        Refused: with the code to answer; the view has been undone, its guards are kept.
+        Refused: with the code to answer. What was changed before is still in the view: whoever calls is to `undo`
+            it; the guards are kept.
     """
     return RULES[op](view, record, context)

@@ -25,6 +25,4 @@ def set_acl(view: View, record: object, context: Context) -> Answer:
     acl.require(node.acl, acl.ADMIN, context.identities)
     if version not in (-1, node.aversion):
         raise Refused(Code.BAD_VERSION)
-    after = node.with_acl(access)
-    view.set_acl(path, after)
-    return Answer(STAT, node=after, kids=view.kids_now(path))
+    return Answer(STAT, after=view.set_acl(path, node.with_acl(access)))

@@ -34,41 +34,45 @@ _TTL: Final = frozenset({TTL, TTL_SEQUENTIAL})
 
 def create(view: View, record: object, context: Context) -> Answer:
     """Opcode 1: answers the path. Flag 4 makes a plain persistent znode here."""
-    return Answer(PATH, plain(view, record, context)[0])
+    return plain(view, record, context)
 
 
 def create2(view: View, record: object, context: Context) -> Answer:
     """Opcode 15: answers path and Stat."""
-    return Answer(PATH_AND_STAT, *plain(view, record, context))
+    return _with_stat(plain(view, record, context))
 
 
 def create_container(view: View, record: object, context: Context) -> Answer:
     """Opcode 19."""
-    return Answer(PATH_AND_STAT, *container(view, record, context))
+    return _with_stat(container(view, record, context))
 
 
 def create_ttl(view: View, record: object, context: Context) -> Answer:
     """Opcode 21."""
-    return Answer(PATH_AND_STAT, *with_ttl(view, record, context))
+    return _with_stat(with_ttl(view, record, context))
 
 
-def plain(view: View, record: object, context: Context) -> tuple[str, Znode]:
+def _with_stat(answer: Answer) -> Answer:
+    return answer._replace(kind=PATH_AND_STAT)
+
+
+def plain(view: View, record: object, context: Context) -> Answer:
     """An ephemeral if the flag says so, else a persistent znode."""
     path, data, entries, flags = expect(record, requests.Create)
     owner = context.session if flags in (EPHEMERAL, EPHEMERAL_SEQUENTIAL) else 0
     return _create(view, path, data, entries, flags, -1, owner, context)
 
 
-def container(view: View, record: object, context: Context) -> tuple[str, Znode]:
+def container(view: View, record: object, context: Context) -> Answer:
     """A container, whatever the flags."""
     path, data, entries, flags = expect(record, requests.Create)
     return _create(view, path, data, entries, flags, -1, CONTAINER, context)
 
 
-def with_ttl(view: View, record: object, context: Context) -> tuple[str, Znode]:
+def with_ttl(view: View, record: object, context: Context) -> Answer:
     """A TTL node; TTL in ms, 1 to 2^40-1."""
     path, data, entries, flags, ttl = expect(record, requests.CreateTtl)
-    if PERSISTENT <= flags <= TTL_SEQUENTIAL and flags not in _TTL:
+    if flags not in _TTL:
         raise Refused(Code.BAD_ARGUMENTS)
     owner = ttl_owner(ttl) if 0 < ttl <= MAX_TTL else 0
     return _create(view, path, data, entries, flags, ttl, owner, context)
@@ -92,7 +96,8 @@ def _create(
     ttl: int,
     owner: int,
     context: Context,
-) -> tuple[str, Znode]:
+) -> Answer:
+    """The znode; the answer is its path, and where its Stat will stand."""
     if not PERSISTENT <= flags <= TTL_SEQUENTIAL:
         raise Refused(Code.BAD_ARGUMENTS)
     if flags in _TTL:
@@ -127,5 +132,4 @@ def _create(
             raise
     at = view.zxid
     node = Znode(at, at, view.now, view.now, 0, 0, owner, access, data, UNWRITTEN, 0)
-    view.create(path, node, parent, kids)
-    return path, node
+    return Answer(PATH, path, view.create(path, node, parent, kids))

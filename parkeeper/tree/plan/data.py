@@ -30,9 +30,7 @@ def set_data(view: View, record: object, context: Context) -> Answer:
             raise
     if version not in (-1, node.version):
         raise Refused(Code.BAD_VERSION)
-    after = node.with_data(data, view.zxid, view.now)
-    view.set_data(path, node, after)
-    return Answer(STAT, node=after, kids=view.kids_now(path))
+    return Answer(STAT, after=view.set_data(path, node, node.with_data(data, view.zxid, view.now)))
 
 
 def check(view: View, record: object, context: Context) -> Answer:
