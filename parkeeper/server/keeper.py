@@ -57,6 +57,7 @@ class Keeper:
         serving: state.
         incarnation: the one that lives now, None between two.
         words: answers four-letter words; set before `run`.
+        bound: addresses of the listeners.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Keeper:
         self.words: Callable[[bytes], bytes | None] = lambda word: None  # noqa: ARG005
         self._data_prefix = data_prefix
         self._now_ms = now_ms
+        self.bound: list[tuple[str, int]] = []
         self._stop = trio.Event()
         self.reasons: list[str] = []
 
@@ -109,7 +111,7 @@ class Keeper:
         for host, port in bind:
             sockets = await listen(port, host, reuse_port=reuse_port)
             listeners += [ClientListener(sock, admission) for sock in sockets]
-        bound = [(each.host, each.port) for each in listeners]
+        self.bound = bound = [(each.host, each.port) for each in listeners]
         around = Surroundings(
             self.store, self.options, self._data_prefix, self.stats, self.commits, self.serving, self._now_ms, self._word,
             self.options.addresses or tuple(f"{host}:{port}" for host, port in bound),
