@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,15 @@ def keeper():
         yield keeper
 
 
-def ended(*line: str) -> subprocess.CompletedProcess[str]:
+def ended(*line: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
-        [*COMMAND, *line], env=ENVIRONMENT, capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, *line],
+        env={**ENVIRONMENT, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
