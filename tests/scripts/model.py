@@ -61,10 +61,11 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Requests in one write."""
+    """Requests in one write; `ends` says that the server closes the connection for one of them."""
 
     conn: int
     requests: tuple[Request, ...]
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +124,16 @@ def step_to_json(step: Step) -> Json:
     return {"step": type(step).__name__, **kept}
 
 
-def _request(fields: Json) -> Request:
-    return Request(**{**fields, "body": bytes.fromhex(fields["body"])})
+def _request(said: Json) -> Request:
+    return Request(**{**said, "body": bytes.fromhex(said["body"])})
 
 
-def step_from_json(fields: Json) -> Step:
+def step_from_json(said: Json) -> Step:
     """The step that `step_to_json` was given."""
-    rest = {name: value for name, value in fields.items() if name != "step"}
+    rest = {name: value for name, value in said.items() if name != "step"}
     for name in ("data", "password"):
         if name in rest:
             rest[name] = bytes.fromhex(rest[name])
     if "requests" in rest:
         rest["requests"] = tuple(_request(request) for request in rest["requests"])
-    return KINDS[fields["step"]](**rest)
+    return KINDS[said["step"]](**rest)

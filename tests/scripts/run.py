@@ -85,6 +85,8 @@ class Runner:
             self._read_until_closed(conn)
         else:
             self._clients[conn].send_bytes(self._encode(conn, step.requests))
+            if step.ends:
+                self._read_until_closed(conn)
 
     def _client(self, conn: int) -> RawClient:
         if conn not in self._clients:

@@ -72,8 +72,10 @@ VALIDITY = Script(
         ),
         Send(0, (ask.create("/s"),)),
         *(
-            Send(0, (ask.set_acl("/s", acl), ask.get_acl("/s"), ask.set_acl("/s", encode.OPEN)))
+            step
             for acl in SINGLE
+            # One write a step: a setACL is checked against the list before one that ZooKeeper has not applied yet.
+            for step in (Send(0, (ask.set_acl("/s", acl), ask.get_acl("/s"))), Send(0, (ask.set_acl("/s"),)))
         ),
         Connect(1),
         Send(1, (ask.auth("digest", ALICE), ask.who())),
@@ -145,23 +147,23 @@ FAILED_AUTH = Script(
     "An auth that fails is answered -115, and the connection ends.",
     (
         Connect(0),
-        Send(0, (ask.auth("nope", b"x"),)),
+        Send(0, (ask.auth("nope", b"x"),), ends=True),
         Connect(1),
-        Send(1, (ask.auth("sasl", b"x"),)),
+        Send(1, (ask.auth("sasl", b"x"),), ends=True),
         Connect(2),
-        Send(2, (ask.auth("digest", None),)),
+        Send(2, (ask.auth("digest", None),), ends=True),
         Connect(3),
-        Send(3, (ask.auth(None, b"x"),)),
+        Send(3, (ask.auth(None, b"x"),), ends=True),
         Connect(4),
-        Send(4, (ask.auth("super", b"x:y"),)),
+        Send(4, (ask.auth("super", b"x:y"),), ends=True),
         Connect(5),
-        Send(5, (ask.auth("world", b"anyone"),)),
+        Send(5, (ask.auth("world", b"anyone"),), ends=True),
         Connect(6),
         Send(6, (ask.auth("ip", b"10.0.0.1"), ask.who())),
         Connect(7),
         Send(7, (ask.auth("digest", b"\xff\xfe:\x00"), ask.who())),
         Connect(8),
-        Send(8, (ask.auth("auth", b"x"),)),
+        Send(8, (ask.auth("auth", b"x"),), ends=True),
     ),
 )
 

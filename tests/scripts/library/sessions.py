@@ -21,8 +21,6 @@ HANDSHAKES = Script(
         Connect(8, password=b""),
         Connect(9, password=b"short"),
         Connect(10, since=0),
-        Connect(11, since=-1),
-        Connect(12, since=-1, read_only=True),
         Connect(13, session=0x1234_5678, read_only=False),
         Connect(14, session=-2),
         Drop(1),
@@ -32,10 +30,10 @@ HANDSHAKES = Script(
         Connect(17, resume=1, password=b"x" * 16),
         Connect(18, resume=1, password=b"x" * 15),
         Connect(19, resume=1, since=0),
-        Send(19, (ask.ping(), ask.exists("/"), ask.ping(77), ask.close())),
+        Send(19, (ask.ping(), ask.exists("/"), ask.ping(77), ask.close()), ends=True),
         Connect(20, resume=1),
         Connect(21, resume=0, requests=(ask.exists("/"),)),  # takes the session from connection 0
-        Send(21, (ask.who(), ask.close())),
+        Send(21, (ask.who(), ask.close()), ends=True),
     ),
 )
 
@@ -68,7 +66,7 @@ EPHEMERALS = Script(
             (ask.ephemerals(), ask.create("/d/3", flags=1), ask.get("/d/3", True), ask.children("/d", True)),
         ),
         Send(2, (ask.add_watch("/d", 1), ask.add_watch("/d", 0))),
-        Send(2, (ask.close(), ask.exists("/d"), ask.create("/late"))),
+        Send(2, (ask.close(), ask.exists("/d"), ask.create("/late")), ends=True),
         Send(1, (ask.children2("/d"), ask.exists("/late"), ask.exists("/d"))),
         Connect(3, resume=0),
         Connect(4, timeout=400),
@@ -137,7 +135,7 @@ PIPELINES = Script(
             2,
             requests=(ask.auth("digest", b"u:p"), ask.set_watches(9, data=["/n"]), ask.get("/n"), ask.who()),
         ),
-        Send(0, (ask.create("/last", flags=1), ask.close())),
+        Send(0, (ask.create("/last", flags=1), ask.close()), ends=True),
         Send(1, (ask.exists("/last"),)),
     ),
 )
