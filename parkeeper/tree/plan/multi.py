@@ -20,6 +20,8 @@ def multi(view: View, record: object, context: Context) -> Answer:
     """The results of all, or their codes: 0 before the failing one, -2 (RuntimeInconsistency) after it.
 
     A failed multi is answered with header code 0 and changes nothing; sequence numbers go back too.
+
+    Raises: `Refused` only with MARSHALLING_ERROR, for a null id in an access list.
     """
     operations = expect(record, Multi).ops
     results: list[tuple[int, Answer]] = []
@@ -27,6 +29,8 @@ def multi(view: View, record: object, context: Context) -> Answer:
         try:
             results.append((op, _operation(view, op, each, context)))
         except Refused as refused:
+            if refused.code == Code.MARSHALLING_ERROR:  # no KeeperException: the whole request is answered with it
+                raise
             view.undo()
             after = len(operations) - done - 1
             codes = (Code.OK,) * done + (refused.code,) + (Code.RUNTIME_INCONSISTENCY,) * after
