@@ -119,10 +119,10 @@ class Told:
                 raise WentBack(f"{name} was at revision {known} and is at {item.revision}")
         for keeper, told in self.heads.items():
             now = live.heads.get(keeper)
-            if now is None or now.head == told.head:
+            if now is None or now[:2] == told[:2]:
                 continue
-            if now.revision == told.revision or now.head.counter <= told.head.counter:
-                raise WentBack(f"head/{keeper} was {told.head} and is {now.head}")
+            if now.revision <= told.revision or now.head.counter <= told.head.counter:
+                raise WentBack(f"head/{keeper} was {told[:2]} and is {now[:2]}")
 
     def check_gone(self, live: Live, floor: Mapping[str, int], commits: Sequence[Committed]) -> None:
         """That every head which is gone was deleted by one of the commits that the answer tells of.

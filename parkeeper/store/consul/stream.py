@@ -81,8 +81,9 @@ class Stream:
                 deliver(event)
                 await self._breathe()
             self.told.settle(live)
-            # An index that went back (tombstones are forgotten, a server was restored) must not be waited for.
-            index = live.index if live.index >= index else 0
+            # An index that is not newer must not be waited for: tombstones are forgotten, or a server was restored
+            # (it wakes the query with the old state, and its index is then too high ever to be woken at).
+            index = live.index if live.index > index else 0
             self._own.alive = len(live.keepers)
             await self._sweep(live)
 
