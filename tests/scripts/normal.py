@@ -115,12 +115,12 @@ class _Normaliser:
         problems = [str(problem) for problem in _find(fields, "problem")]
         if answer.zxid > 0 and opcode not in OUT_OF_TURN:
             problems += self._falls(conn, answer.zxid)
-            shown = [cast("_Zxid", zxid).value for name in ZXIDS for zxid in _find(fields, name)]
-            if max(shown, default=0) > answer.zxid:
+            inside = (cast("_Zxid", zxid).value for name in ZXIDS for zxid in _find(fields, name))
+            if max(inside, default=0) > answer.zxid:
                 problems.append("the header's zxid is below one in the reply")
         header = answer.zxid if answer.zxid in {0, -1} else "+"
-        said: Fields = {"xid": answer.xid, "zxid": header, "err": answer.err, **fields, **_if(problems)}
-        return opcode, hide(request, said)
+        reply: Fields = {"xid": answer.xid, "zxid": header, "err": answer.err, **fields, **_if(problems)}
+        return opcode, hide(request, reply)
 
     def _answered(self, conn: int, xid: int) -> Request:
         pending = self._pending.get(conn, [])
