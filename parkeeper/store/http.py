@@ -98,12 +98,12 @@ async def send(client: httpx.AsyncClient, message: httpx.Request) -> httpx.Respo
     try:
         return await client.send(message)
     except httpx.TransportError as error:
-        raise translated(error) from error
+        raise translated(error, message.url) from error
 
 
-def translated(error: httpx.TransportError) -> Unavailable | InDoubt:
-    """What a broken exchange means for what was asked."""
-    text = str(error) or type(error).__name__
+def translated(error: httpx.TransportError, url: httpx.URL) -> Unavailable | InDoubt:
+    """What a broken exchange with the server of a URL means for what was asked."""
+    text = f"{url.netloc.decode()}: {str(error) or type(error).__name__}"
     if isinstance(error, _NOT_SENT):
         return Unavailable(text)
     return TimedOut(text) if isinstance(error, httpx.ReadTimeout) else InDoubt(text)
@@ -133,7 +133,7 @@ class Streaming:
         try:
             self.response = await self._client.send(self._message, stream=True)
         except httpx.TransportError as error:
-            raise translated(error) from error
+            raise translated(error, self._message.url) from error
         self._body: Body = self.response.extensions[BODY]
         return self
 
@@ -151,7 +151,7 @@ class Streaming:
         try:
             return await self._body.read()
         except httpx.TransportError as error:
-            raise translated(error) from error
+            raise translated(error, self._message.url) from error
 
 
 class Clients:

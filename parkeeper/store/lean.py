@@ -21,9 +21,11 @@ it is left in the middle).
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
+from typing import cast
 
 import httpx
 import trio
@@ -371,7 +373,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
             try:
                 tcp = await trio.open_tcp_stream(host, port)
             except OSError as error:
-                raise httpx.ConnectError(f"{host}:{port}: {error.strerror or error}") from error
+                raise httpx.ConnectError(reason(error)) from error
             _keep_alive(tcp.socket)
             if scheme != "https":
                 return Connection(self, origin, Plain(tcp))
@@ -381,10 +383,10 @@ class LeanTransport(httpx.AsyncBaseTransport):
             except BaseException as error:  # a cancel too
                 secured.close()
                 if isinstance(error, (trio.BrokenResourceError, OSError)):
-                    raise httpx.ConnectError(f"{host}:{port}: {reason(error)}") from error
+                    raise httpx.ConnectError(reason(error)) from error
                 raise
             return Connection(self, origin, secured)
-        raise httpx.ConnectTimeout(f"{host}:{port}: no connection within {self._connect_time:g} s")
+        raise httpx.ConnectTimeout(f"no connection within {self._connect_time:g} s")
 
     async def _exchange(self, connection: Connection, request: httpx.Request, whole: bool) -> httpx.Response:
         try:
@@ -420,9 +422,17 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
 def reason(error: BaseException) -> str:
     """The text of the error at the bottom: Trio wraps what the socket or TLS said."""
-    while error.__cause__ is not None:
-        error = error.__cause__
+    while (below := _below(error)) is not None:
+        error = below
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.errno:
+        return os.strerror(error.errno)  # Trio puts the address into it, and so do our callers
     return str(error) or type(error).__name__
+
+
+def _below(error: BaseException) -> BaseException | None:
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error.__cause__
 
 
 def _keep_alive(sock: trio.socket.SocketType) -> None:

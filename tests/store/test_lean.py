@@ -330,7 +330,7 @@ async def test_request_when_nobody_listens() -> None:
     """It was not sent."""
     async with serving() as (server, transport):
         pass
-    with pytest.raises(httpx.ConnectError, match=f"127.0.0.1:{server.port}"):
+    with pytest.raises(httpx.ConnectError, match="Connection refused"):
         await ask(transport, server.request())
 
 

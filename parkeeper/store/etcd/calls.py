@@ -100,17 +100,20 @@ class Calls:
         return request("POST", self.endpoint.url(path), headers, body, within=within)
 
     async def get(self, path: str, within: float = READ) -> httpx.Response:
-        """A plain GET of the present member, whatever its status.
+        """A plain GET, whatever its status; asks one member after the other.
 
         Raises:
-            Unavailable: there is no answer.
+            Unavailable: no member answers.
         """
-        endpoint = self.endpoint
-        try:
-            return await send(self.clients.rest, request("GET", endpoint.url(path), [], within=within))
-        except (Unavailable, InDoubt) as error:
-            self.leave(endpoint, error)
-            raise Unavailable(f"{endpoint}: {error}") from error
+        failure: StoreError | None = None
+        for _ in self._endpoints:
+            endpoint = self.endpoint
+            try:
+                return await send(self.clients.rest, request("GET", endpoint.url(path), [], within=within))
+            except (Unavailable, InDoubt) as error:
+                self.leave(endpoint, error)
+                failure = error
+        raise Unavailable(f"no etcd answers; the last try: {failure}") from failure
 
     async def once(
         self, client: httpx.AsyncClient, path: str, body: bytes, within: float, leader: bool = True
@@ -123,12 +126,12 @@ class Calls:
         endpoint = self.endpoint
         try:
             return await self._authorized(client, path, body, within, leader)
-        except NoSpace as error:
+        except NoSpace:
             self._say_full()
-            raise NoSpace(f"{endpoint}: {error}") from error
+            raise
         except (Unavailable, InDoubt) as error:
             self.leave(endpoint, error)
-            raise type(error)(f"{endpoint}: {error}") from error
+            raise
         except trio.Cancelled:
             # Our caller's patience was shorter than ours; what let it wait would let the next call wait too.
             self.leave(endpoint, "a call was given up")

@@ -258,7 +258,7 @@ class Follower:
             raise Cut("the watch ended" if not patience.cancelled_caught else "no watch within 5 s")
         except (Unavailable, InDoubt, NotApplied, Rejected, Cut) as error:
             calls.leave(endpoint, error)
-            raise Cut(f"{endpoint}: {error}") from error
+            raise Cut(str(error)) from error
         except trio.Cancelled:
             calls.leave(endpoint, "its change stream was given up")
             raise
