@@ -66,8 +66,12 @@ class Expiry:
                 self._sessions.orphans.shift(late)
                 continue
             await trio.lowlevel.checkpoint()  # readers first: what they have received counts
-            for session in clocks.expired(trio.current_time()):
-                self._due(session)
+            self.close_due()
+
+    def close_due(self) -> None:
+        """Ask for the end of all sessions whose deadline is past, unless they were heard of."""
+        for session in self._sessions.clocks.expired(trio.current_time()):
+            self._due(session)
 
     def _due(self, session: int) -> None:
         record = self._replica.sessions.get(session)

@@ -82,7 +82,7 @@ class Janitor:
             self._watch_the_gone(now)
             if not self.on_duty:
                 continue
-            self._close_orphans(now)
+            self.close_orphans(now)
             self._finish_closing()
             if now >= reap_at:
                 reap_at = now + self._options.reap_interval
@@ -91,7 +91,8 @@ class Janitor:
                 compact_at = now + COMPACT_EVERY
                 await self._compact()
 
-    def _close_orphans(self, now: float) -> None:
+    def close_orphans(self, now: float) -> None:
+        """Ask for the end of all sessions that nobody came back for since their keeper is gone."""
         for session in self._sessions.orphans.expired(now):
             record = self._replica.sessions.get(session)
             if record is not None and record.owner not in self._replica.registry.keepers:
@@ -113,12 +114,14 @@ class Janitor:
         record = CloseSession(session, expected)
         self._submit(Request(CLOSE_SESSION, record, 0, None, NOBODY, Silent(done)))
 
-    def reap(self) -> None:
-        """Ask for the deletion of all TTL nodes and containers that are due."""
+    def reap(self) -> int:
+        """Ask for the deletion of all TTL nodes and containers that are due; returns how many there are."""
         unused = int(self._options.container_unused * 1000)
-        for path in self._replica.reaping.candidates(self._now_ms(), self._replica.kids, unused):
+        due = self._replica.reaping.candidates(self._now_ms(), self._replica.kids, unused)
+        for path in due:
             if path not in self._reaping:
                 self._reap(path)
+        return len(due)
 
     def _reap(self, path: str) -> None:
         self._reaping.add(path)

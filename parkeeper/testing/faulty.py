@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import NoReturn, TypeVar
 
 import trio
@@ -189,6 +189,15 @@ class FaultyStore:
             yield
         finally:
             self.up()
+
+    @contextmanager
+    def frozen(self) -> Generator[None, None, None]:
+        """Calls within the block wait before they reach the store, and streams are silent; then all of it goes on."""
+        with ExitStack() as held:
+            for switch in self._switches:
+                held.enter_context(switch.holding())
+            held.enter_context(self.stream.holding())
+            yield
 
     def _set_down(self, down: bool) -> None:
         for switch in self._switches:

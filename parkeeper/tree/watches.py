@@ -205,6 +205,14 @@ class WatchTable:
                 sessions.setdefault(path, []).append(watcher.session)
         return sessions
 
+    def every(self) -> Iterator[tuple[str, str, int]]:
+        """All watches, one by one: kind (`data`, `child`, `persistent`, `recursive`), path, session."""
+        tables = (("data", self._data), ("child", self._child))
+        for kind, table in (*tables, ("persistent", self._persistent), ("recursive", self._recursive)):
+            for path, crowd in table.crowds.items():
+                for watcher in crowd:
+                    yield kind, path, watcher.session
+
     def _by_watcher(self) -> dict[Watcher, set[str]]:
         """Watchers and paths of what is one data table in ZooKeeper."""
         found: dict[Watcher, set[str]] = {}
