@@ -62,8 +62,7 @@ class Transactions:
         max_request_bytes: the server's `--max-request-bytes`.
 
     Attributes:
-        heads: the range of all heads.
-        newest_head: body of a request for the newest of them.
+        newest_head: body of a request for the newest head.
     """
 
     def __init__(self, layout: Layout, max_txn_ops: int | None, max_request_bytes: int | None) -> None:
@@ -74,10 +73,10 @@ class Transactions:
         self._hard = int(self._flag_bytes * HARD)
         self._prefix = max(len(layout.namespace.encode()), len(layout.data.encode()))
         heads = layout.encode("head/")
-        self.heads = Range(heads, end_of(heads))
         newest = Range(heads, end_of(heads), 1, sort_order="DESCEND", sort_target="MOD", keys_only=True)
         self._newest = Operation(request_range=newest)
         self.newest_head = encode(newest)
+        self._heads, self._after_heads = heads, end_of(heads)
         self._most_writes = max((outer - 1) * (self._ops - outer) for outer in range(2, self._ops))
 
     @property
@@ -117,7 +116,7 @@ class Transactions:
         outer = self._outer(len(compares), len(writes))
         if outer == 0 or size + _size(compares) > self._full:
             compares = self._compares({n: r for n, r in commit.guards.items() if n.startswith(_STAY)})
-            compares.append(Compare(self.heads.key, commit.seen + 1, "LESS", self.heads.range_end))
+            compares.append(Compare(self._heads, commit.seen + 1, "LESS", self._after_heads))
             outer = self._outer(len(compares), len(writes))
         size += _size(compares)
         if outer == 0:
