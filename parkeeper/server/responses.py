@@ -246,8 +246,9 @@ class Responses:
         """The answer of a write is known; it goes out now, unless an older write's is not known yet. Never raises."""
         if self.closed:
             return
-        self.answer_before(place)
         queue = self.queue
+        if queue and queue[0] is not place:
+            self.answer_before(place)
         if queue and queue[0] is place:
             self._answer_oldest(trio.current_time())
         self._left()

@@ -62,7 +62,7 @@ class Histogram(Latency):
     def add(self, ms: float, count: int = 1) -> None:
         """So many requests took this long."""
         self._buckets[int(ms * _FINEST).bit_length()] += count
-        super().add(ms, count)
+        Latency.add(self, ms, count)
 
     def quantile(self, share: float) -> float:
         """A time that this share (0..1) of the requests did not exceed; exact to a factor of two."""
