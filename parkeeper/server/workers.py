@@ -100,6 +100,7 @@ class Worker:
     async def outlive_nobody(self, stop: Callable[[], None]) -> None:
         """Call `stop` when the parent is gone."""
         line = trio.socket.from_stdlib_socket(self.line)
+        await trio.lowlevel.checkpoint()
         try:
             while await line.recv(1):
                 pass
@@ -252,6 +253,7 @@ class Crew:
 async def hold(bind: Sequence[tuple[str | None, int]]) -> list[socket.socket]:
     """Sockets that hold ports without listening, so that the kernel gives them no client; as for `Crew.run`."""
     held: list[socket.socket] = []
+    await trio.lowlevel.checkpoint()
     try:
         for host, port in bind:
             held += await listen(port, host, reuse_port=True, backlog=None)
