@@ -73,8 +73,8 @@ class Transactions:
 
     @property
     def value(self) -> int:
-        """Bytes of the largest value that a commit can put: it stands in the ring as well."""
-        return min(self._room(0), self.largest - _NAMES)
+        """Bytes of the largest value, beside the other items of its write: it stands in the ring as well."""
+        return min(self._room(16), self.largest - _NAMES) - 2048
 
     def _room(self, operations: int) -> int:
         """Bytes of names and values beside so many operations; base64 makes 4 of 3, and there are two of each."""
