@@ -6,12 +6,13 @@ one of those.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from time import perf_counter
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Final, ParamSpec, Self, TypeVar
 
 import anyio.from_thread
 import trio
@@ -27,6 +28,9 @@ from parkeeper.testing.rules import Fault
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+RUNNING: Final[weakref.WeakSet[Ensemble]] = weakref.WeakSet()
+"""Every ensemble that runs in this process; for reports of failed tests."""
 
 
 class Ensemble:
@@ -68,12 +72,14 @@ class Ensemble:
             self._portal = stack.enter_context(anyio.from_thread.start_blocking_portal("trio"))
             stack.enter_context(self._portal.wrap_async_context_manager(self._inner))
             self._stack = stack.pop_all()
+        RUNNING.add(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Kill all keepers, and remove what is in the store."""
+        RUNNING.discard(self)
         try:
             self._stack.__exit__(kind, error, trace)
         finally:
@@ -104,6 +110,10 @@ class Ensemble:
     def keepers(self) -> int:
         """How many there are, those that are down included."""
         return self._inner.keepers
+
+    def is_up(self, keeper: int = 0) -> bool:
+        """Whether a keeper lives: started, and neither stopped nor killed."""
+        return self._look(self._inner.is_up, keeper)
 
     # Keepers that come and go. `keeper` None: all of them.
 
@@ -246,9 +256,21 @@ class Ensemble:
         """Session -> its last requests (with what became of them) and events, oldest first; sessions that ended too."""
         return self._look(self._inner.requests)
 
-    def report(self) -> str:
-        """The last requests and events of every session, as text."""
-        return render(self.requests())
+    def report(self, since: float = 0.0) -> str:
+        """The last requests and events of every session, as text.
+
+        Args:
+            since: only those after this moment, as `mark` gave it.
+        """
+        asked = {
+            session: [each for each in records if each.at > since]
+            for session, records in self.requests().items()
+        }
+        return render({session: records for session, records in asked.items() if records})
+
+    def mark(self) -> float:
+        """This moment: seconds since the ensemble started."""
+        return self._look(self._inner.clock.elapsed)
 
     def session_id(self, session: SessionName) -> int:
         """The id of a session.

@@ -50,6 +50,10 @@ class Fleet:
         """How many there are, those that are down included."""
         return len(self._members)
 
+    def is_up(self, keeper: int = 0) -> bool:
+        """Whether a keeper lives: started, and neither stopped nor killed."""
+        return self._member(keeper).keeper is not None
+
     def stream(self, keeper: int = 0) -> trio.abc.Stream:
         """A client's end of a memory stream to a keeper.
 
