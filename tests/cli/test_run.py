@@ -131,6 +131,35 @@ def test_code_is_1_when_the_store_stays_away():
     assert "cannot serve" in result.stderr
 
 
+def test_code_is_1_when_the_store_has_no_leader():
+    """One member of three answers, and can't serve: that is waited for like a store that is away."""
+    with Etcd(members=3) as etcd:
+        for member in etcd.members[:2]:
+            member.kill()
+        result = ended(
+            "serve", "--backend-url", etcd.url, "--store-wait", "0.5", "--bind-addr", "127.0.0.1:0"
+        )
+    assert result.returncode == 1
+    assert "waiting for the store" in result.stderr
+
+
+def test_it_serves_when_the_store_comes_in_time():
+    """What was waited for is used as soon as it is there."""
+    with Etcd() as etcd:
+        (member,) = etcd.members
+        member.kill()
+        keeper = KeeperProcess(etcd.url, "--store-wait", "30")
+        try:
+            keeper.launch()
+            wait_for(lambda: "waiting for the store" in keeper.tail(), "it waits")
+            assert not keeper.ready_file.exists()
+            member.start()
+            keeper.wait_ready()
+            assert "Mode: standalone" in keeper.word("srvr")
+        finally:
+            keeper.close()
+
+
 def test_code_is_2_when_an_option_cannot_be_obeyed():
     """An unknown store is refused with the list of what there is."""
     result = ended("serve", "--backend-url", "mysql://localhost")
