@@ -72,7 +72,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Add what was asked during a test that failed."""
     report = yield
     if report.failed:
-        marks: dict[Ensemble, float] = item.stash.get(_MARKS, {})
+        nothing: dict[Ensemble, float] = {}
+        marks = item.stash.get(_MARKS, nothing)
         for each in _running():
             if text := each.report(marks.get(each, 0.0)):
                 report.sections.append((f"last requests to ZooKeeper {each.hosts}", text))
