@@ -57,6 +57,18 @@ SLICE = 0.001
 """Seconds that events may be told without a checkpoint."""
 
 
+class Forgotten(Compacted):
+    """A watch wants history that is gone.
+
+    Args:
+        revision: the compacted one; what comes after it can be watched.
+    """
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"etcd has forgotten its history up to revision {revision}")
+        self.revision = revision
+
+
 class Position(NamedTuple):
     """Where to go on: everything up to `namespace` was told, the data prefix's watch stands at `data`."""
 
@@ -161,23 +173,30 @@ class Follower:
         while True:
             try:
                 await self._listen(prefix, self._data, take, lambda: self._assembly.held < HELD)
-            except Compacted:
-                self._data.last = await self._quiet_since(prefix, self._data.last)
+            except Forgotten as error:
+                await self._check_quiet(prefix, error.revision)
 
-    async def _quiet_since(self, prefix: bytes, last: int) -> int:
-        """The revision up to which nothing happened under a prefix since `last`.
+    async def _check_quiet(self, prefix: bytes, forgotten: int) -> None:
+        """Go on after the compacted revision, if nothing happened under a prefix up to there.
 
-        A data prefix is quiet for long, and the history behind its watch's last event gets compacted. (A stranger's
+        A data prefix is quiet for long, and the history behind its watch's last event gets compacted. What the keys
+        were at the compacted revision can still be read; what came after it, the watch will tell. (A stranger's
         delete in that time goes unnoticed until the next load.)
 
         Raises:
             Compacted: something did happen, and its history is gone.
         """
-        body = Range(prefix, end_of(prefix), limit=1, keys_only=True, min_mod_revision=last + 1)
-        reply = RANGE_REPLY.decode(await self._calls.read(RANGE, encode(body)))
+        last = self._data.last
+        body = Range(
+            prefix, end_of(prefix), limit=1, keys_only=True, revision=forgotten, min_mod_revision=last + 1
+        )
+        try:
+            reply = RANGE_REPLY.decode(await self._calls.read(RANGE, encode(body)))
+        except Compacted:
+            return  # once more meanwhile: the next watch says up to where
         if reply.kvs:
             raise Compacted(f"the history of {prefix.decode()!r} after revision {last} is gone")
-        return reply.header.revision
+        self._data.last = forgotten
 
     async def _decide(self) -> NoReturn:
         """Ask which commits there are, when much is held back since the namespace's watch brings nothing.
@@ -305,14 +324,14 @@ def checked(result: WatchResult) -> WatchResult:
     """The same, if it does not say that the watch is over.
 
     Raises:
-        Compacted: the history after the start revision is gone.
+        Forgotten: the history after the start revision is gone.
         TokenRefused: by its text the user may do this with another token: 3.5.1 gives this reason for both.
         Cut: any other reason.
     """
     if not result.canceled:
         return result
     if result.compact_revision:
-        raise Compacted(f"etcd has forgotten its history up to revision {result.compact_revision}")
+        raise Forgotten(result.compact_revision)
     reason = result.cancel_reason or "the watch was cancelled without a reason"
     if any(text in reason for text in ("PermissionDenied", "permission denied", "auth token", "user name")):
         raise TokenRefused(reason)
