@@ -18,7 +18,7 @@ from parkeeper.errors import GuardFailed, InDoubt, NotApplied, Rejected, StoreEr
 from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
-from parkeeper.server.doubt import Ended, Sender, Superseded
+from parkeeper.server.doubt import FIRST_TRY, Ended, Sender, Superseded
 from parkeeper.server.planner import Planner
 from parkeeper.server.requests import Request
 from parkeeper.store.facade import Commit, Head, Receipt, Store
@@ -276,7 +276,8 @@ class Committer:
         self.stats.tickets += 1
         turn = Turn(self.head.incarnation, self._ticket, names)
         try:
-            await self._store.put(f"turn/{self._keeper}", encode_turn(turn))
+            with trio.move_on_after(FIRST_TRY):
+                await self._store.put(f"turn/{self._keeper}", encode_turn(turn))
         except StoreError as error:
             log.debug("a ticket could not be put up", extra={"reason": str(error)})
 

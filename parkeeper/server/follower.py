@@ -41,19 +41,28 @@ class Follower:
         self._applier = applier
         self._membership = membership
         self._stats = stats
+        self._stream = trio.CancelScope()
 
     async def run(self, position: int) -> NoReturn:
         """Follow for ever, from `position`. Raises: `Ended`, `Compacted`, `WentBack`, `AccessDenied`."""
         self._applier.followed = position
         while True:
+            self._stream = trio.CancelScope()
             try:
-                await self._store.follow(self._applier.followed, self._applier.deliver)
+                with self._stream:
+                    await self._store.follow(self._applier.followed, self._applier.deliver)
+                self._stats.breaks += 1
+                log.warning("the change stream was silent; following elsewhere")
             except (Cut, Unavailable) as cut:
                 self._stats.breaks += 1
                 log.warning(
                     "the change stream broke; proving the past before it goes on", extra={"reason": str(cut)}
                 )
             await self._prove()
+
+    def renew(self) -> None:
+        """The stream is silent: give it up, so that the adapter follows elsewhere."""
+        self._stream.cancel("the stream is silent")
 
     async def _prove(self) -> None:
         """Raises: `Ended` if what we know to have been is no longer there."""

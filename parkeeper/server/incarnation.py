@@ -136,6 +136,8 @@ class Incarnation:
         self.membership = Membership(around.store, replica, ttl, around.addresses, around.now_ms)
         self.applier.beaten = self.membership.seen
         self.follower = Follower(around.store, self.applier, self.membership, around.commits)
+        self.membership.followed = lambda: self.applier.followed
+        self.membership.silent = self.follower.renew
         self.flusher = Flusher()
         try:
             with self._scope:

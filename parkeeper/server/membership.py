@@ -26,6 +26,9 @@ from parkeeper.tree.replica import Replica
 log = logging.getLogger("parkeeper.membership")
 
 RETRY: Final = 0.1
+HEARD_WITHIN: Final = 12
+"""The part of a TTL within which the stream must bring anything after a beat came back."""
+
 CLOCK_SKEW: Final = 1000
 """ms between two keepers' wall clocks above which it is logged; no safety rests on it."""
 
@@ -46,6 +49,8 @@ class Membership:
         acknowledged: revision of our last beat that the store confirmed (or our registration).
         deadline: Trio time until which we may serve.
         renewed: called when the deadline moved.
+        followed: tells the revision up to which the stream was followed.
+        silent: called when a beat came back and the stream brought nothing at all meanwhile.
         beats: how many were confirmed.
     """
 
@@ -64,6 +69,8 @@ class Membership:
         self.declared = 0
         self.errand: Callable[[Errand], None] = lambda errand: None  # noqa: ARG005
         self.renewed: Callable[[], None] = lambda: None
+        self.followed: Callable[[], int] = lambda: 0
+        self.silent: Callable[[], None] = lambda: None
         self.incarnation = 0
         self._store = store
         self._replica = replica
@@ -71,6 +78,7 @@ class Membership:
         self._addresses = addresses
         self._now_ms = now_ms
         self._started: dict[int, float] = {}
+        self._reached = trio.Event()
         self._revision = 0
         self._last_back: float | None = None
         self._silence: dict[int, float] = {}
@@ -106,8 +114,22 @@ class Membership:
             await trio.sleep_until(due)
             started = trio.current_time()
             await self.beat()
+            await self._hear()
             self._judge()
             due = max(started + period, trio.current_time())
+
+    async def _hear(self) -> None:
+        """Our beat is in the store: the stream should bring it. One that brings nothing has gone silent.
+
+        A member that was stopped or cut off keeps its connections open and says nothing, for ever.
+        """
+        heard = self.followed()
+        if self._started:
+            self._reached = trio.Event()
+            with trio.move_on_after(self._ttl / HEARD_WITHIN):
+                await self._reached.wait()
+        if self._started and self.followed() == heard:
+            self.silent()
 
     async def beat(self) -> int:
         """One beat, tried until its fate is known; returns its revision. Raises: `Ended`."""
@@ -173,6 +195,7 @@ class Membership:
         reached = [each for each in self._started if each <= revision]
         for each in reached:
             deadline = self._started.pop(each) + self._ttl
+            self._reached.set()
             if deadline > self.deadline:
                 self.deadline = deadline
                 self.renewed()
