@@ -71,6 +71,7 @@ class Connection:
         self.attachment = Attachment(0, 0, 0.0, self.drop)
         self.dirty = False
         self.stats = ConnectionStats(services.stats, transport.host, transport.port, queue, self.drop)
+        self._totals = services.stats
         self._services = services
         self._limits = limits
         self._transport = transport
@@ -100,10 +101,11 @@ class Connection:
     def notify(self, packet: bytes) -> None:
         """Send a watch event (`parkeeper.tree.watches.Watcher`)."""
         self._outbox.put(packet)
-        self._flusher.mark(self)
-        server = self.stats.server
-        server.events += 1
-        server.event_bytes += len(packet)
+        if not self.dirty:
+            self._flusher.mark(self)
+        counted = self._totals
+        counted.events += 1
+        counted.event_bytes += len(packet)
 
     def flush(self) -> bool:
         """Answer what waits for nothing any more, and send (`parkeeper.server.flusher.Flushable`)."""
@@ -130,6 +132,7 @@ class Connection:
         self.stats.session = attachment.session
         self.stats.timeout = attachment.timeout
         self.stats.op = Op.CREATE_SESSION
+        self._totals.ops[Op.CREATE_SESSION] += 1
 
     def read_no_more(self) -> None:
         """Answer what is pending, then end."""
@@ -199,6 +202,7 @@ class Connection:
             return
         self.stats.slice_done(0, 1, 0, 0.0, 0)
         await self._read(frames)
+        self._outbox.flush_now()
         with trio.move_on_after(self.attachment.timeout / 1000):
             await self._responses.emptied()
 
@@ -232,7 +236,8 @@ class Connection:
             if dispatch.submitted:
                 dispatch.submitted = False
                 await self._services.room()
-            chunk = await transport.receive(cutter.wanted())
+            wanted = cutter.wanted()
+            chunk = await transport.receive(wanted if wanted > SLICE else self._limits.slice)
             if not chunk:
                 self._heard_all = True
                 return

@@ -50,17 +50,16 @@ class Flusher:
         """Have a connection flushed soon. Never waits; marking twice is marking once."""
         if not connection.dirty:
             connection.dirty = True
+            if not self._dirty:
+                self._wake.set()
             self._dirty.append(connection)
-            self._wake.set()
 
     async def run(self) -> None:
         """Flush for ever."""
         while True:
-            await self._wake.wait()
+            await self._wake.wait()  # yields once in any case, so between slices too
             self._slice()
-            if self._dirty:
-                await trio.lowlevel.checkpoint()
-            else:
+            if not self._dirty:
                 self._wake = trio.Event()
 
     def _slice(self) -> None:

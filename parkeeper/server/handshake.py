@@ -27,7 +27,7 @@ from parkeeper.server.requests import Attachment, Request
 from parkeeper.server.services import Seen, Services
 from parkeeper.server.transport import Transport
 from parkeeper.tree.schemes import Identities
-from parkeeper.tree.sessions import CLAIM_SESSION, OPEN_SESSION, ClaimSession, OpenSession
+from parkeeper.tree.sessions import CLAIM_SESSION, OPEN_SESSION, ClaimSession, OpenSession, Session
 from parkeeper.tree.zxid import revision_of
 from parkeeper.wire.codes import Code
 from parkeeper.wire.frames import SLICE, Frames
@@ -92,8 +92,9 @@ class Opening:
     def fulfil(self, zxid: int, code: int, body: bytes) -> None:  # noqa: ARG002 - a place's signature
         """The commit happened, or was refused."""
         if not self.ended:
-            if code == Code.OK:
-                self._attach()
+            session = self._services.replica.sessions.get(self._attachment.session)
+            if code == Code.OK and session is not None:
+                self._attach(session)
             elif code == Code.SESSION_EXPIRED:
                 self._outbox.put(session_refused(self._read_only))
             else:
@@ -104,10 +105,10 @@ class Opening:
         """This keeper cannot say; the client tries again, here or elsewhere."""
         self.done.set()
 
-    def _attach(self) -> None:
+    def _attach(self, record: Session) -> None:
         services, attachment = self._services, self._attachment
         session = attachment.session
-        attachment.rev = services.replica.sessions[session].rev
+        attachment.rev = record.rev
         attachment.touched = trio.current_time()
         self._outbox.put(
             connect_response(

@@ -89,7 +89,7 @@ class ServerStats:
         ops: requests per opcode.
         asked: handshakes begun (`connection_request_count`).
         rejected: connections refused for lack of room, or above the limit of their address.
-        dropped: connections we ended, for whatever reason (`connection_drop_count`).
+        dropped: connections that did not end by their client's wish (`connection_drop_count`).
         cut_off: of these, peers that did not read.
         late_handshakes: connections that asked for no session in time (`sessionless_connections_expired`).
         large_requests: frames above the limit (`large_requests_rejected`).
