@@ -23,7 +23,8 @@ from parkeeper.server.requests import Request
 from parkeeper.store.facade import Store
 from parkeeper.tree import plan
 from parkeeper.tree.answers import NOTHING, Answer, encode
-from parkeeper.tree.batch import Batch, written
+from parkeeper.tree.batch import Batch, size_of, written
+from parkeeper.tree.changes import Change
 from parkeeper.tree.plan.context import Context
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.sessions import CLAIM_SESSION, CLOSE_SESSION
@@ -162,11 +163,12 @@ class Planner:
             view.undo()
             self.held = True
             return False
+        changes = view.changes
         if batch.take(request, answer):
             return True
         if batch.planned:
             return False
-        self._too_big(batch, request)
+        self._too_big(batch, request, changes)
         return True
 
     def _refuse(
@@ -180,7 +182,7 @@ class Planner:
                 return
         batch.refused(request, code, answer)
 
-    def _too_big(self, batch: Batch[Request], request: Request) -> None:
+    def _too_big(self, batch: Batch[Request], request: Request, changes: list[Change]) -> None:
         """No commit can hold it: a close goes in parts, anything else is refused."""
         if request.op in _ENDS_SESSION:
             for most in PARTS:
@@ -193,8 +195,10 @@ class Planner:
             "a request is larger than a commit of this store can be; refused with BadArguments",
             extra={
                 "op": request.op,
-                "path": str(getattr(request.record, "path", "")),
-                "limit": self._store.limits.value,
+                "path": changes[0].path,
+                "changes": len(changes),
+                "bytes": size_of(changes),
+                "largest_value": self._store.limits.value,
             },
         )
         batch.view.begin()

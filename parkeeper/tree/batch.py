@@ -200,6 +200,11 @@ def _size_of(change: Change) -> int:
     return size
 
 
+def size_of(changes: list[Change]) -> int:
+    """Bytes that changes need in a commit: items, their names and the journal; an upper bound."""
+    return sum(map(_size_of, changes))
+
+
 def written(changes: list[Change]) -> set[str]:
     """The names of the items that changes write."""
     return {name for change in changes for name in _names(change)}
