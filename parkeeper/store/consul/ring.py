@@ -65,7 +65,7 @@ def unpack_entry(value: bytes, keeper: int, revision: int) -> Committed:
     except msgspec.MsgspecError as error:
         raise Incompatible(f"what stands in the ring of keeper {keeper} is no commit: {error}") from error
     head = Head(entry.incarnation, entry.counter, entry.attempt)
-    return Committed(revision, keeper, head, entry.journal, entry.puts, entry.deletes)
+    return Committed(revision, keeper, head, entry.journal, entry.puts, tuple(entry.deletes))
 
 
 class Ring:

@@ -3,6 +3,12 @@
 Seen to work with Consul 1.8.7. Of its own, it has nothing that orders guarded commits but KV transactions, and no history at
 all: followers read commits from rings that the committers keep (`ring`), told by a blocking query (`stream`).
 
+With ACLs, the least policy of the token is (`app/` being the data prefix, if there is one):
+
+    key_prefix "parkeeper/" { policy = "write" }
+    key_prefix "app/"       { policy = "write" }
+    agent_prefix ""         { policy = "read" }    # optional: to learn version and limits from /v1/agent/self
+
 Known limits: a stranger's write to `data/` is noticed at `load()` only; a value is at most about 190 KB unless the
 operator raises `limits.txn_max_req_len` and `limits.kv_max_value_size`.
 """

@@ -84,7 +84,8 @@ class Transactions:
         """Whether one commit can hold so much.
 
         Half of the guards are taken to be of items that the commit writes too, as in setData; if there are more
-        of the others, or fewer, the commit falls back on the third way, for which there is always room.
+        of the others, the commit falls back on the third way, for which there is always room. So with 0 guards
+        this tells whether there is a way at all, however many guards there are.
 
         Args:
             guards, puts, deletes, size: see `facade.Store.fits`.
@@ -92,7 +93,7 @@ class Transactions:
             filling: whether the ring's oldest entries may have to be dropped.
         """
         operations = puts + deletes + OVERHEAD + (DROPPED if filling else 0)
-        operations += max((guards + 1) // 2, others + COARSE if guards else 0)
+        operations += max((guards + 1) // 2, others + COARSE)
         room = self._room(operations)
         return operations <= self.operations and size <= min(room, self.largest - _NAMES)
 

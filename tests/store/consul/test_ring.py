@@ -22,7 +22,7 @@ def test_pack_entry_is_as_documented() -> None:
 def test_unpack_entry_gives_the_commit_back() -> None:
     """With the revision that its key has."""
     assert unpack_entry(ENTRY, 3, 71) == Committed(
-        71, 3, Head(7, 5, 258), b"jj", {"data/a": b"\x00"}, ["node/b"]
+        71, 3, Head(7, 5, 258), b"jj", {"data/a": b"\x00"}, ("node/b",)
     )
 
 
@@ -42,7 +42,7 @@ def test_unpack_entry_when_it_is_none(value: bytes) -> None:
 def test_entries_come_back(head: Head, journal: bytes, puts: dict[str, bytes], deletes: list[str]) -> None:
     """Any names and values."""
     entry = pack_entry(Commit(3, head, {}, puts, deletes, journal), head)
-    assert unpack_entry(entry, 3, 9) == Committed(9, 3, head, journal, puts, deletes)
+    assert unpack_entry(entry, 3, 9) == Committed(9, 3, head, journal, puts, tuple(deletes))
 
 
 def test_ring_when_it_wraps() -> None:

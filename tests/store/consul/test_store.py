@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 import trio
@@ -322,6 +323,39 @@ async def test_commit_when_the_agent_takes_fewer_operations(consul: Consul, name
         with pytest.raises(Rejected, match="64"):
             await one.commit({f"data/{i}": b"" for i in range(70)})
         await one.commit({"data/a": b"2"})
+
+
+async def test_commit_when_the_value_is_the_same(open_store: OpenStore) -> None:
+    """Consul drops identical writes; no two commits write one, so each is seen by every guard on the item."""
+    random = Random(7)
+    async with open_store() as store, open_store() as other:
+        pair = await writers(store, other)
+        for _ in range(60):
+            name = random.choice(["fence/9", "data/a", "node/a", "session/5"])
+            value = random.choice([b"", b"same"])
+            there = await store.read(name)
+            revision = 0 if there is None else there.revision
+            writer = random.choice(pair)
+            receipt = await writer.commit({name: value}, {name: revision} if random.random() < 0.5 else {})
+            assert await other.read(name) == Item(name, value, receipt.revision)
+            rival = pair[0] if writer is pair[1] else pair[1]
+            with pytest.raises(GuardFailed):
+                await rival.commit({name: b"stale"}, {name: revision})
+
+
+async def test_beat_when_the_value_is_the_same(open_store: OpenStore) -> None:
+    """A beat is seen, whatever it says."""
+    async with open_store() as store:
+        one = await registered(store)
+        beats = [await one.send_beat(b"registered") for _ in range(5)]
+        assert beats == sorted({one.revision, *beats})[1:]
+        await store.put("turn/1", b"ticket")
+        first = await store.read("turn/1")
+        await store.put("turn/1", b"ticket")
+        second = await store.read("turn/1")
+        assert first is not None
+        assert second is not None
+        assert first.revision < second.revision
 
 
 # --- several agents -------------------------------------------------------------------------------------------

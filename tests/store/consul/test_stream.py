@@ -98,6 +98,19 @@ async def test_follow_tells_a_beat_after_all_commits_before_it(open_store: OpenS
                 assert {revision for revision in made if revision < event.revision} <= set(before)
 
 
+async def test_follow_tells_own_commits_as_the_ring_has_them(open_store: OpenStore) -> None:
+    """A keeper's stream takes its own commits from memory; to the others they come from the ring, and are equal."""
+    async with open_store() as first, open_store() as second:
+        (one,) = await registered(first)
+        async with listening(first, one.revision) as own, listening(second, one.revision) as other:
+            for number in range(100):
+                await one.commit({"data/a": b"%d" % number, "stat/a": b"S"}, {}, ["node/b", "data/b"])
+            await own.reaches(one.revision)
+            await other.reaches(one.revision)
+        assert own.events == other.events
+        assert len(own.events) == 100
+
+
 async def test_follow_when_the_ring_wraps(open_store: OpenStore) -> None:
     """A follower that keeps up hears everything, however often the ring goes round."""
     async with open_store(slots=16) as first, open_store(slots=16) as second:
