@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import trio
 
-from parkeeper.errors import Compacted, GuardFailed, InDoubt, Rejected, Unavailable, WentBack
+from parkeeper.errors import Compacted, GuardFailed, InDoubt, Rejected, StoreError, Unavailable, WentBack
 from parkeeper.store.etcd.auth import Auth
 from parkeeper.store.etcd.calls import COMPACT, DELETE, LONGEST, PUT, RANGE, TXN, Calls, Endpoint
 from parkeeper.store.etcd.checks import check_access, check_history, check_version
@@ -64,8 +64,7 @@ class EtcdStore:
         self._patience = FIRST_TRY
         self._cluster = 0
         self._position: Position | None = None
-        self._refused_for_space: Head | None = None
-        self._timed_out: Head | None = None
+        self._doubted: Head | None = None
 
     def __repr__(self) -> str:
         return f"<EtcdStore {self.layout.namespace!r} at {self._calls.endpoint}>"
@@ -102,45 +101,40 @@ class EtcdStore:
         raise Unavailable("etcd's history is compacted faster than it can be loaded")
 
     async def commit(self, commit: Commit) -> Receipt:
-        """One transaction."""
+        """One transaction. GuardFailed may name this very commit: then it happened (see `_without_space`)."""
         body = self._transactions.commit(commit)
         calls = self._calls
         try:
             answer = await calls.write(calls.clients.rest, TXN, body, self._patience)
-        except TimedOut:
-            self._patience = min(2 * self._patience, LONGEST)
-            self._timed_out = commit.head
-            raise
         except NoSpace as error:
-            await self._settle_no_space(commit, error)
-            raise
-        except InDoubt:
-            self._timed_out = commit.head
+            raise await self._without_space(commit, error) from error
+        except (InDoubt, trio.Cancelled) as error:
+            # Cancelled: our caller had less patience than we.
+            self._doubted = commit.head
+            if isinstance(error, (TimedOut, trio.Cancelled)):
+                self._patience = min(2 * self._patience, LONGEST)
             raise
         self._patience = FIRST_TRY
         reply = TXN_REPLY.decode(answer)
         self._check_cluster(reply.header)
         return receipt(reply)
 
-    async def _settle_no_space(self, commit: Commit, error: NoSpace) -> None:
-        """A write refused for want of space may be stored; refused again, it can be told.
+    async def _without_space(self, commit: Commit, error: NoSpace) -> StoreError:
+        """What became of a commit that was refused for want of space: the one that crosses the quota is stored.
 
-        Both copies were answered after they were stored or not, so a linearizable look at the head decides, unless
-        an earlier copy got no answer.
-
-        Raises:
-            GuardFailed: it names the head, as an ordinary failure does.
-            Rejected: not stored.
+        It is stored before it is answered, so a linearizable look at the head tells, unless an earlier copy of the
+        commit was never answered.
         """
-        if commit.head is None or commit.head != self._refused_for_space:
-            self._refused_for_space = commit.head
-            return
-        survey = await self.survey()
+        try:
+            survey = await self.survey()
+        except StoreError:
+            return error
         own = survey.heads.get(commit.keeper)
         if own is not None and own[0] == commit.head:
-            raise GuardFailed(max(revision for _, revision in survey.heads.values()), own[1], own[0])
-        if commit.head != self._timed_out:
-            raise Rejected(f"etcd's database is full: {error}") from error
+            return GuardFailed(max(revision for _, revision in survey.heads.values()), own[1], own[0])
+        if commit.head is None or commit.head == self._doubted:
+            return error
+        return Rejected(f"etcd's database is full: {error}")
 
     async def put(self, name: str, value: bytes | None) -> None:
         """One try."""

@@ -265,36 +265,61 @@ async def test_another_cluster_behind_the_address(any_etcd: Etcd) -> None:
 # --- a full database ------------------------------------------------------------------------------------------
 
 
-async def fill(writer: Writer) -> tuple[Commit, InDoubt]:
+async def fill(writer: Writer) -> tuple[Commit, StoreError]:
     """Commit until there is no room; returns the commit that was refused."""
     for _ in range(50):
         commit = await writer.plan({"node/a": b"x" * 500_000}, seen=0)
         try:
             await writer.send(commit)
-        except InDoubt as doubt:
-            return commit, doubt
+        except StoreError as refusal:
+            return commit, refusal
     raise AssertionError("there is no quota")
 
 
 @pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
 async def test_database_that_is_full(version: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The refused commit may be stored: in doubt at first, told when asked again; and it is said what to do."""
+    """The refused commit may be stored: whether it is, is told at once; and what to do is logged."""
     with Etcd(version, flags=["--quota-backend-bytes=4194304"]) as etcd:
         async with opened(etcd) as store:
             one, _ = await writers(store)
-            commit, doubt = await fill(one)
-            assert "database space exceeded" in str(doubt)
+            commit, refusal = await fill(one)
             assert "etcdctl defrag" in caplog.text
-            with pytest.raises((GuardFailed, Rejected)) as caught:
-                await store.commit(commit)
             item = await store.read("node/a")
             assert item is not None
-            if isinstance(caught.value, GuardFailed):
-                assert caught.value.own_identity == commit.head
-                assert item.revision == caught.value.own > one.revision
+            if isinstance(refusal, GuardFailed):
+                assert refusal.own_identity == commit.head
+                assert item.revision == refusal.own > one.revision
+                one.revision = refusal.own
             else:
-                assert "database is full" in str(caught.value)
+                assert isinstance(refusal, Rejected)
                 assert item.revision == one.revision
+            # Once the alarm stands nothing is stored any more.
+            with pytest.raises(Rejected, match="database is full"):
+                await one.commit({"node/b": b""}, seen=0)
+            assert await store.read("node/b") is None
+            with pytest.raises(InDoubt):
+                await one.send_beat(b"1")
+        with pytest.raises(Unavailable, match="database space exceeded"):
+            async with opened(etcd):
+                pass
+
+
+async def test_database_that_is_full_when_an_earlier_copy_is_under_way() -> None:
+    """A commit whose first try got no answer stays in doubt: that copy may yet arrive."""
+    with Etcd(flags=["--quota-backend-bytes=4194304"]) as full, TcpProxy("127.0.0.1", full.ports[0]) as held:
+        async with opened([held.endpoint]) as store:
+            one, _ = await writers(store)
+            _, refusal = await fill(one)
+            if isinstance(refusal, GuardFailed):
+                one.revision = refusal.own
+            commit = await one.plan({"node/b": b""}, seen=0)
+            held.hold("up")
+            with pytest.raises(TimedOut):
+                await store.commit(commit)
+            held.cut()
+            held.release()
+            with pytest.raises(InDoubt, match="database space exceeded"):
+                await store.commit(commit)
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------
