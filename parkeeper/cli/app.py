@@ -1,4 +1,4 @@
-"""The command `parkeeper`: serve, status, version.
+"""The command `parkeeper`: serve, status, control, version.
 
 Each command imports what it needs when it runs, so that a health check does not pay for a server. rich is left out on
 purpose: it would cost more at every start than the rest of the command line.
@@ -11,6 +11,7 @@ import sys
 import typer
 
 from parkeeper.cli import exits
+from parkeeper.cli.control import control
 from parkeeper.cli.serve import serve
 from parkeeper.cli.status import status
 from parkeeper.errors import ConfigError
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command(epilog=exits.EPILOG)(serve)
 app.command()(status)
+app.command()(control)
 
 
 @app.command()

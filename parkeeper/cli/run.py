@@ -30,10 +30,10 @@ from parkeeper.version import VERSION
 
 log = logging.getLogger("parkeeper.cli")
 
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _MARGIN: Final = 5.0
 """Seconds a worker may take to stop beyond its grace, until it is taken for stuck."""
-_CANNOT_LISTEN: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
+CANNOT_LISTEN: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
 
 
 def run(plan: Plan) -> int:
@@ -45,7 +45,11 @@ def run(plan: Plan) -> int:
     try:
         forget(ready_file)
         store = open_store(plan.url, plan.store)
-        if plan.workers > 1 and worker is None:
+        if plan.control is not None:
+            from parkeeper.cli.controlled import serve_controlled  # for tests only
+
+            trio.run(serve_controlled, plan, plan.control)
+        elif plan.workers > 1 and worker is None:
             trio.run(_lead, plan, store)
         else:
             trio.run(_serve, plan, store, worker)
@@ -83,7 +87,7 @@ async def _serve(plan: Plan, store: Store, worker: Worker | None) -> None:
         else:
             announce(bound, plan.ready_file)
 
-    with trio.open_signal_receiver(*_SIGNALS) as signals:
+    with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(obey, signals, keeper.stop)
             if worker is not None:
@@ -116,7 +120,7 @@ async def _lead(plan: Plan, store: Store) -> None:
         plan.bind,
         plan.options.stop_grace + _MARGIN,
     )
-    with trio.open_signal_receiver(*_SIGNALS) as signals:
+    with trio.open_signal_receiver(*SIGNALS) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(obey, signals, crew.stop, crew.kill)
             with _listening(plan.bind):
@@ -131,7 +135,7 @@ def _listening(bind: Sequence[tuple[str | None, int]]) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _CANNOT_LISTEN:
+        if error.errno not in CANNOT_LISTEN:
             raise
         where = ", ".join(str(Address(*each)) for each in bind)
         raise exits.CannotListen(f"cannot listen on {where}: {error.strerror}") from error
@@ -153,10 +157,11 @@ async def obey(
         stop()
 
 
-def announce(bound: Sequence[tuple[str, int]], ready_file: Path | None) -> None:
-    """Say where clients are served; the file appears whole or not at all."""
+def announce(bound: Sequence[tuple[str, int]], ready_file: Path | None, more: Sequence[str] = ()) -> None:
+    """Say where clients are served, and what else there is; the file appears whole or not at all."""
     lines = [str(Address(*each)) for each in bound]
     log.info("clients are served", extra={"addresses": ",".join(lines)})
+    lines += more
     if ready_file is None:
         return
     fresh = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")

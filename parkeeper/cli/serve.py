@@ -11,7 +11,7 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from parkeeper.cli.addresses import parse_addresses
+from parkeeper.cli.addresses import parse_address, parse_addresses
 from parkeeper.cli.settings import Plan, default_url, secret, words
 from parkeeper.errors import ConfigError
 from parkeeper.log import Format, Level
@@ -182,6 +182,24 @@ def serve(
             "share: etcd or Consul.",
         ),
     ] = 1,
+    control_addr: Annotated[
+        str,
+        Option(
+            envvar="PARKEEPER_CONTROL_ADDR",
+            metavar="HOST:PORT",
+            show_default="none",
+            help="For tests: an HTTP port that takes commands (`parkeeper control`): end sessions, lose replies, put the "
+            "time forward. Each --bind-addr becomes a keeper of its own. Loopback only. Port 0: any free one, see the line "
+            "`control HOST:PORT` of --ready-file.",
+        ),
+    ] = "",
+    control_open: Annotated[
+        bool,
+        Option(
+            envvar="PARKEEPER_CONTROL_OPEN",
+            help="Let the control port be reached from other machines. Whoever reaches it may do anything.",
+        ),
+    ] = False,
     log_level: Annotated[
         Level, Option(envvar="PARKEEPER_LOG_LEVEL", help="The least that is logged.")
     ] = Level.INFO,
@@ -309,6 +327,8 @@ def serve(
         workers=workers,
         level=log_level,
         form=log_format,
+        control=parse_address(control_addr) if control_addr else None,
+        control_open=control_open,
     )
     from parkeeper.cli.run import run
 

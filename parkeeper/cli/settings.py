@@ -26,6 +26,8 @@ class Plan:
         ready_file: gets the bound addresses once clients are served; None: not wanted.
         workers: processes that share the port.
         level, form: of the log.
+        control: where the control port of a test listens; None: there is none.
+        control_open: whether that may be elsewhere than on loopback.
     """
 
     url: str
@@ -36,6 +38,8 @@ class Plan:
     workers: int
     level: Level
     form: Format
+    control: Address | None = None
+    control_open: bool = False
 
 
 def default_url() -> str:

@@ -89,6 +89,18 @@ class AsyncEnsemble(Fleet):
         self.bell = Bell()
         async with AsyncExitStack() as stack:
             self._nursery = await stack.enter_async_context(trio.open_nursery())
+            failure = await self._start_all(stack)
+            if failure is None:
+                self._stack = stack.pop_all()
+            else:
+                self._nursery.cancel_scope.cancel("the ensemble could not be started")
+        if failure is not None:
+            raise failure
+        return self
+
+    async def _start_all(self, stack: AsyncExitStack) -> Exception | None:
+        """Start every keeper; returns what went wrong, which would come out of the nursery in a group."""
+        try:
             for number, (host, port) in enumerate(self._bind):
                 line = Line(number, self._rules, self._recorder, self.bell, self._moves, self.clock.elapsed)
                 member = Member(number, self._options, self.backend, self.clock, line, self._nursery)
@@ -97,8 +109,9 @@ class AsyncEnsemble(Fleet):
                 if self._sockets:
                     await member.hold_address(host, port)
                 await member.start()
-            self._stack = stack.pop_all()
-        return self
+        except Exception as error:  # noqa: BLE001 - it is raised again by the caller
+            return error
+        return None
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -262,7 +275,7 @@ class AsyncEnsemble(Fleet):
             await member.kill()
             member.line.open()
             member.line.delay = 0.0
-        if self.backend.kept:
+        if not self.backend.in_memory and self.backend.kept:
             await self.start()
             await self.clear()
         else:

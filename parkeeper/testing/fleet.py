@@ -40,10 +40,15 @@ class Fleet:
 
     def host(self, keeper: int = 0) -> str:
         """`127.0.0.1:port` of one keeper, whether it lives or not."""
+        host, port = self.address(keeper)
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def address(self, keeper: int = 0) -> tuple[str, int]:
+        """Host and port of one keeper, whether it lives or not."""
         address = self._member(keeper).address
         if address is None:
             raise RuntimeError("this ensemble has no sockets")
-        return f"{address[0]}:{address[1]}"
+        return address
 
     @property
     def keepers(self) -> int:
@@ -53,6 +58,10 @@ class Fleet:
     def is_up(self, keeper: int = 0) -> bool:
         """Whether a keeper lives: started, and neither stopped nor killed."""
         return self._member(keeper).keeper is not None
+
+    def is_serving(self, keeper: int | None = None) -> bool:
+        """Whether a keeper serves; None: any of them."""
+        return any(each.incarnation is not None for each in self._chosen(keeper))
 
     def stream(self, keeper: int = 0) -> trio.abc.Stream:
         """A client's end of a memory stream to a keeper.

@@ -18,7 +18,8 @@ async def shake_hands(host: str, port: int) -> int:
     Raises:
         OSError, trio.BrokenResourceError: nobody answers.
     """
-    stream = trio.SocketStream(trio.socket.socket(trio.socket.AF_INET))
+    family = trio.socket.AF_INET6 if ":" in host else trio.socket.AF_INET
+    stream = trio.SocketStream(trio.socket.socket(family))
     async with stream:
         await stream.socket.connect((host, port))
         await stream.send_all(_CONNECT)
