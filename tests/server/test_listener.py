@@ -6,7 +6,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from functools import partial
 
 import pytest
 import trio
@@ -37,7 +36,7 @@ async def serving(admitted: Admission, tls: ssl.SSLContext | None = None) -> Asy
     (sock,) = await listen(0, "127.0.0.1")
     listener = ClientListener(sock, admitted, tls)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(trio.serve_listeners, echo, [listener]))
+        await nursery.start(trio.serve_listeners, echo, [listener])
         yield listener.port
         nursery.cancel_scope.cancel()
 
