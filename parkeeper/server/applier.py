@@ -56,6 +56,7 @@ class Applier:
         watches: fired by every change.
         sessions: told of every change of a session.
         lost: called with a reason when this incarnation must end.
+        removed: called when the namespace was deleted.
 
     Attributes:
         followed: revision of the last event the stream delivered.
@@ -71,6 +72,7 @@ class Applier:
         watches: WatchTable,
         sessions: LocalSessions,
         lost: Callable[[str], None],
+        removed: Callable[[], None],
     ) -> None:
         self.keeper = keeper  # 0 until we are registered
         self.replica = replica
@@ -82,6 +84,7 @@ class Applier:
         self._watches = watches
         self._sessions = sessions
         self._lost = lost
+        self._removed = removed
         self._own: dict[Head, OwnCommit] = {}
         self._waiting: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()
@@ -147,7 +150,7 @@ class Applier:
                     "a data key was written by another program; serving its bytes", extra={"path": "/" + rest}
                 )
         elif kind == "meta" and event.value is None:
-            self._lost("the namespace was removed from the store")
+            self._removed()
 
     def _keeper_gone(self, keeper: int) -> None:
         if keeper == self.keeper:

@@ -17,7 +17,16 @@ from typing import Final
 
 import trio
 
-from parkeeper.errors import Compacted, GuardFailed, NotApplied, Rejected, Unavailable, WentBack
+from parkeeper.errors import (
+    Compacted,
+    GuardFailed,
+    Incompatible,
+    NotApplied,
+    Rejected,
+    StoreError,
+    Unavailable,
+    WentBack,
+)
 from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
@@ -94,6 +103,7 @@ class Incarnation:
         self._identity = secrets.randbits(63)
         self._reason = ""
         self._said_goodbye = False
+        self._removed = False
         self._scope = trio.CancelScope()
         self._stopping = trio.Event()
 
@@ -110,6 +120,11 @@ class Incarnation:
         self.services = None  # whoever comes now is turned away
         self._around.serving.become(State.APART)
         self._scope.cancel(reason)
+
+    def removed(self) -> None:
+        """Somebody deleted the namespace: serving on, or making a new one unasked, would be wrong."""
+        self._removed = True
+        self.lost("the namespace was removed from the store")
 
     def stop(self) -> None:
         """Stop cleanly: finish what is in flight, say goodbye, end."""
@@ -130,7 +145,7 @@ class Incarnation:
         ttl = options.keeper_ttl or around.store.limits.keeper_ttl
         self.watches = WatchTable()
         self.sessions = LocalSessions(replica, self.meta.secret, tick)
-        self.applier = Applier(0, replica, self.watches, self.sessions, self.lost)
+        self.applier = Applier(0, replica, self.watches, self.sessions, self.lost, self.removed)
         self.applier.heads.update(heads)
         replica.registry.heads.update({each: revision for each, (_, revision) in heads.items()})
         self.membership = Membership(around.store, replica, ttl, around.addresses, around.now_ms)
@@ -149,6 +164,8 @@ class Incarnation:
             self.services = None
             if self._reason or not self._stopping.is_set():
                 around.serving.become(State.APART)
+        if self._removed:
+            raise Incompatible("the namespace was removed from the store; start again to make a new one")
         return self._reason
 
     async def _guarded(self, task: Callable[..., object], *arguments: object) -> None:
@@ -157,6 +174,10 @@ class Incarnation:
             await task(*arguments)  # type: ignore[misc]  # every task is an async function
         except (Ended, WentBack, Compacted) as error:
             self.lost(str(error) or type(error).__name__)
+        except StoreError:
+            self.services = None
+            self._around.serving.become(State.APART)
+            raise
 
     async def _register(self) -> None:
         """Get an id of our own: guarded by `ids`, so that no two keepers ever have the same."""
@@ -249,7 +270,9 @@ class Incarnation:
                     self.services = None  # before the nursery closes: whoever comes now is turned away
                 around.serving.become(State.STOPPING)
                 await self._finish()
-                connections.cancel_scope.cancel("the keeper stops")
+                # What connections have encoded is sent; who does not read has this long.
+                limits = options.limits
+                connections.cancel_scope.deadline = trio.current_time() + 2 * limits.close
         finally:
             self.committer.give_up()
         nursery.cancel_scope.cancel("the keeper stops")

@@ -9,7 +9,16 @@ from time import time
 
 import trio
 
-from parkeeper.errors import Compacted, Cut, InDoubt, NotApplied, Unavailable, WentBack
+from parkeeper.errors import (
+    AccessDenied,
+    Compacted,
+    Cut,
+    InDoubt,
+    NotApplied,
+    StoreError,
+    Unavailable,
+    WentBack,
+)
 from parkeeper.options import Options
 from parkeeper.server.apart import turn_away
 from parkeeper.server.commit_stats import CommitStats
@@ -32,6 +41,9 @@ _SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 
 SHORT_PAUSE = 0.1
 """Seconds before accepting is tried again then."""
+
+DENIED_PAUSE = 5.0
+"""Seconds between tries to come back to a store that refuses our credentials."""
 
 _WORTH_WAITING = (Unavailable, NotApplied, InDoubt, Cut, Compacted, WentBack)
 
@@ -74,6 +86,8 @@ class Keeper:
         self._now_ms = now_ms
         self.bound: list[tuple[str, int]] = []
         self._stop = trio.Event()
+        self._served = False
+        self._give_up = 0.0
         self.reasons: list[str] = []
 
     @property
@@ -103,7 +117,8 @@ class Keeper:
         Raises:
             OSError: a port is taken.
             ConfigError: a host has no address, or too few descriptors are left.
-            AccessDenied, Incompatible: at any time: nothing that waiting could mend.
+            Incompatible: at any time: nothing that waiting could mend.
+            AccessDenied: at the start; later, rights that were taken away are waited for.
             Unavailable: at the start, when the store could not be reached for `store_wait` seconds.
         """
         admission = Admission.by(self.options, self._rejected)
@@ -121,6 +136,7 @@ class Keeper:
                 nursery.start_soon(self._report_start, bound, task_status)
                 if listeners:
                     nursery.start_soon(self._accept, listeners)
+                self._give_up = trio.current_time() + self.options.store_wait
                 await self._open(self.options.store_wait)
                 while not self._stop.is_set():
                     await self._live(around)
@@ -171,6 +187,7 @@ class Keeper:
         self, bound: list[tuple[str, int]], task_status: trio.TaskStatus[list[tuple[str, int]]]
     ) -> None:
         await self.serving.until(State.SERVING)
+        self._served = True
         task_status.started(bound)
 
     async def _live(self, around: Surroundings) -> None:
@@ -178,8 +195,13 @@ class Keeper:
         try:
             reason = await incarnation.run()
         except* _WORTH_WAITING as group:
-            reason = "; ".join(str(each) for each in _leaves(group))
+            reason = self._excuse(group)
             await self._pause()
+        except* AccessDenied as group:
+            # At the start a person looks on and mends it; later a keeper waits for whoever took its rights away.
+            reason = self._excuse(group)
+            log.error("the store refuses us; waiting for the rights we had", extra={"reason": reason})
+            await self._pause(DENIED_PAUSE)
         finally:
             self.incarnation = None
         if reason:
@@ -189,8 +211,15 @@ class Keeper:
                 await self.store.aclose()
                 await self._open(float("inf"))
 
-    async def _pause(self) -> None:
-        with trio.move_on_after(RETRY):
+    def _excuse(self, group: BaseExceptionGroup[StoreError]) -> str:
+        """Why an incarnation ended. Raises: its error, if the keeper has never served and may not wait longer."""
+        errors = _leaves(group)
+        if not self._served and (isinstance(errors[0], AccessDenied) or trio.current_time() >= self._give_up):
+            raise errors[0]
+        return "; ".join(str(each) for each in errors)
+
+    async def _pause(self, seconds: float = RETRY) -> None:
+        with trio.move_on_after(seconds):
             await self._stop.wait()
 
     async def _open(self, patience: float) -> None:
@@ -208,9 +237,9 @@ class Keeper:
                 return
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+def _leaves(group: BaseExceptionGroup[StoreError]) -> list[StoreError]:
     """The exceptions inside a group of groups."""
-    found: list[BaseException] = []
+    found: list[StoreError] = []
     for each in group.exceptions:
         found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
     return found

@@ -102,8 +102,8 @@ async def test_a_stopped_keepers_sessions_are_adopted(autojump_clock: MockClock)
         stays, leaves = await group.client(0), await group.client(0)
         assert await stays.create("/stays", flags=1) == "/stays"
         assert await leaves.create("/leaves", flags=1) == "/leaves"
-        await group.stop(0)
         stopped = trio.current_time()
+        await group.stop(0)
         await until_gone(stays)
         assert await group.move(stays, 1)
         assert await stays.exists("/leaves", watch=True)

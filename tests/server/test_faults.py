@@ -6,7 +6,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from parkeeper.errors import NotApplied, Rejected, Unavailable, WentBack
+from parkeeper.errors import AccessDenied, Incompatible, NotApplied, Rejected, Unavailable, WentBack
 from parkeeper.options import Options
 from parkeeper.server.serving import State
 from parkeeper.store.memory import MemoryServer, MemoryStore
@@ -307,3 +307,27 @@ async def test_a_hot_parent_starves_nobody(autojump_clock: MockClock) -> None:
         assert counts[2] >= sum(counts) / 50
         assert longest[2] < 0.2
         assert group.keepers[2].commits.tickets > 0
+
+
+async def test_rights_that_are_taken_away_are_waited_for(autojump_clock: MockClock) -> None:
+    """Only at the start do they end the keeper."""
+    async with Group(1) as (group, stores):
+        client = await group.client(0)
+        stores[0].stream.fail(lambda: AccessDenied("no more"))
+        with pytest.raises(Gone):
+            await client.ping()
+        await group.serving(0)
+        assert group.keepers[0].reasons == ["no more"]
+        assert await group.move(client, 0)
+
+
+async def test_a_removed_namespace_ends_the_keeper(autojump_clock: MockClock) -> None:
+    """It says so, and does not make a new one unasked."""
+    with pytest.RaisesGroup(Incompatible, flatten_subgroups=True, allow_unwrapped=True):
+        async with Group(1) as (group, stores):
+            client = await group.client(0)
+            server = stores[0].inner.server  # type: ignore[attr-defined]
+            server.stranger_put(b"parkeeper/meta", None)
+            with pytest.raises(Gone):
+                await client.ping()
+            await trio.sleep(10)
