@@ -21,7 +21,7 @@ import httpx
 import msgspec
 
 from parkeeper.errors import AccessDenied, InDoubt, Rejected, StoreError, Unavailable
-from parkeeper.store.consul.messages import TXN_REPLY, Operation, Pair, TxnReply, decoded, transaction
+from parkeeper.store.consul.messages import TXN_REPLY, Operation, Pair, TxnReply, read_pairs, transaction
 from parkeeper.store.http import Clients, origin, request, send, tls_context
 from parkeeper.store.urls import StoreOptions
 
@@ -205,7 +205,7 @@ class Calls:
         if answer.status_code != 200:
             raise refusal(answer)
         try:
-            return (await decoded(TXN_REPLY, answer.content)).pairs
+            return await read_pairs(answer.content)
         except msgspec.MsgspecError as error:
             raise InDoubt(f"not an answer of Consul: {error}") from error
 

@@ -6,12 +6,10 @@ exist"; no Value is an empty one.
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 import trio
-
-T = TypeVar("T")
 
 Verb = Literal[
     "set", "cas", "get", "get-tree", "check-index", "check-not-exists", "delete", "delete-cas", "delete-tree"
@@ -34,7 +32,7 @@ class Wrapped(msgspec.Struct, frozen=True):
     kv: Operation = msgspec.field(name="KV")
 
 
-class Pair(msgspec.Struct, rename="pascal"):
+class Pair(msgspec.Struct, rename="pascal", gc=False):
     """A key with its value. Flags and locks are nobody's business here."""
 
     key: str
@@ -43,7 +41,7 @@ class Pair(msgspec.Struct, rename="pascal"):
     value: bytes | None = None
 
 
-class Result(msgspec.Struct):
+class Result(msgspec.Struct, gc=False):
     kv: Pair = msgspec.field(name="KV")
 
 
@@ -82,13 +80,21 @@ class AgentReply(msgspec.Struct, rename="pascal"):
     debug_config: AgentDebug = msgspec.field(default_factory=AgentDebug)
 
 
+class RawReply(msgspec.Struct, rename="pascal"):
+    """Of a transaction whose results are decoded one by one."""
+
+    results: list[msgspec.Raw] | None = None
+
+
 TXN_REPLY = msgspec.json.Decoder(TxnReply)
-PAIRS = msgspec.json.Decoder(list[Pair])
 AGENT_REPLY = msgspec.json.Decoder(AgentReply)
+PAIRS = msgspec.json.Decoder(list[Pair])
+_RAW_REPLY = msgspec.json.Decoder(RawReply)
+_RESULT = msgspec.json.Decoder(Result)
 _encode = msgspec.json.Encoder().encode
 
 LARGE = 256 << 10
-"""Bytes of an answer above which it is decoded on a thread: 1 MB of pairs takes about 4 ms."""
+"""Bytes of an answer above which it is decoded on a thread: 1 MB of pairs takes about 2 ms."""
 
 
 def transaction(operations: list[Operation]) -> bytes:
@@ -96,8 +102,17 @@ def transaction(operations: list[Operation]) -> bytes:
     return _encode([Wrapped(operation) for operation in operations])
 
 
-async def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode, on a thread if it takes long."""
+async def read_pairs(body: bytes) -> list[Pair]:
+    """What a transaction read and wrote, in the order of its operations.
+
+    Raises:
+        msgspec.MsgspecError: this is no answer to a transaction.
+    """
     if len(body) <= LARGE:
-        return decoder.decode(body)
-    return await trio.to_thread.run_sync(decoder.decode, body)
+        return TXN_REPLY.decode(body).pairs
+    return await trio.to_thread.run_sync(_read_many, body)
+
+
+def _read_many(body: bytes) -> list[Pair]:
+    """One by one: a thread in msgspec lets no other run, and all of 120,000 pairs at once take 60 ms."""
+    return [_RESULT.decode(result).kv for result in _RAW_REPLY.decode(body).results or ()]

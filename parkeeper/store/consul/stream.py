@@ -18,7 +18,7 @@ import trio
 from parkeeper.errors import AccessDenied, Compacted, Cut, InDoubt, Rejected, StoreError, Unavailable
 from parkeeper.store.consul.calls import Calls, GuardRefused, refusal
 from parkeeper.store.consul.live import Live, LiveHead, Told
-from parkeeper.store.consul.messages import PAIRS, Operation, Pair, decoded, transaction
+from parkeeper.store.consul.messages import PAIRS, Operation, Pair, transaction
 from parkeeper.store.consul.names import Names
 from parkeeper.store.consul.own import Own
 from parkeeper.store.consul.ring import SLOTS, unpack_entry
@@ -98,7 +98,7 @@ class Stream:
             refused = refusal(answer)
             raise refused if isinstance(refused, AccessDenied) else Cut(str(refused))
         try:
-            pairs = await decoded(PAIRS, answer.content) if answer.status_code == 200 else []
+            pairs = PAIRS.decode(answer.content) if answer.status_code == 200 else []
             return Live.of(self._names, pairs, int(answer.headers["X-Consul-Index"]))
         except (msgspec.MsgspecError, KeyError, ValueError) as error:
             raise Cut(f"not an answer of Consul: {error}") from error
