@@ -10,6 +10,7 @@ import pytest
 from parkeeper.store.consul.store import ConsulStore
 from parkeeper.store.urls import StoreOptions
 from tests.servers import Consul
+from tests.store.writers import Writer, make_namespace
 
 OpenStore = Callable[..., AbstractAsyncContextManager[ConsulStore]]
 
@@ -44,3 +45,11 @@ def open_store(consul: Consul, namespace: str) -> OpenStore:
         return opened(consul.ports, StoreOptions(namespace=namespace), **more)
 
     return call
+
+
+async def registered(store: ConsulStore) -> Writer:
+    """Keeper 1, in a namespace that is made for it."""
+    await make_namespace(store)
+    writer = Writer(store, 1)
+    await writer.register()
+    return writer
