@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 from parkeeper.store.consul.store import ConsulStore
 from parkeeper.store.etcd.store import EtcdStore
@@ -150,14 +151,15 @@ def etcd(version: str) -> Opener:
         async def forget(revision: int) -> None:
             server.call("kv/compaction", {"revision": str(revision)})
 
-        a, b = EtcdStore(endpoints, False, options), EtcdStore(endpoints, False, options)
-        try:
-            await a.open()
-            await b.open()
-            yield Pair(a=a, b=b, raw=raw, stranger_put=stranger_put, strangers_told=True, forget=forget)
-        finally:
-            await b.aclose()
-            await a.aclose()
+        with patch("parkeeper.store.etcd.store.FIRST_TRY", 10.0):  # a busy machine makes no commit doubtful
+            a, b = EtcdStore(endpoints, False, options), EtcdStore(endpoints, False, options)
+            try:
+                await a.open()
+                await b.open()
+                yield Pair(a=a, b=b, raw=raw, stranger_put=stranger_put, strangers_told=True, forget=forget)
+            finally:
+                await b.aclose()
+                await a.aclose()
 
     return opened
 

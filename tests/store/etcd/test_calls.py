@@ -75,6 +75,7 @@ async def test_commit_when_the_connection_breaks(proxy: TcpProxy, applied: bool)
             await one.send(commit)
 
 
+@pytest.mark.slow
 async def test_commit_when_no_answer_comes(proxy: TcpProxy) -> None:
     """In doubt after 1 s, then after 2 s; back to 1 s when it works again."""
     async with opened([proxy.endpoint]) as store:
@@ -145,6 +146,7 @@ def cluster() -> Iterator[Etcd]:
         yield cluster
 
 
+@pytest.mark.slow
 async def test_endpoint_that_hangs_is_left(etcd: Etcd, proxy: TcpProxy) -> None:
     """A commit without an answer is in doubt; the same one again goes elsewhere, at once."""
     async with opened([proxy.endpoint, *etcd.endpoints]) as store:
@@ -244,6 +246,7 @@ async def test_member_without_a_leader(cluster: Etcd) -> None:
             await trio.to_thread.run_sync(cluster.start)
 
 
+@pytest.mark.slow
 async def test_another_cluster_behind_the_address(any_etcd: Etcd) -> None:
     """Its past is not ours: said until everything is loaded anew."""
     any_etcd.wipe()
@@ -277,6 +280,7 @@ async def fill(writer: Writer) -> tuple[Commit, StoreError]:
 
 
 @pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.slow
 async def test_database_that_is_full(version: str, caplog: pytest.LogCaptureFixture) -> None:
     """The refused commit may be stored: whether it is, is told at once; and what to do is logged."""
     with Etcd(version, flags=["--quota-backend-bytes=4194304"]) as etcd:
@@ -304,6 +308,7 @@ async def test_database_that_is_full(version: str, caplog: pytest.LogCaptureFixt
                 pass
 
 
+@pytest.mark.slow
 async def test_database_that_is_full_when_an_earlier_copy_is_under_way() -> None:
     """A commit whose first try got no answer stays in doubt: that copy may yet arrive."""
     with Etcd(flags=["--quota-backend-bytes=4194304"]) as full, TcpProxy("127.0.0.1", full.ports[0]) as held:
@@ -354,6 +359,7 @@ def tls_options(folder: Path, name: str | None = "client") -> StoreOptions:
 
 
 @pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.slow
 async def test_tls_with_client_certificates(version: str, tls_files: Path) -> None:
     """Commits, watches and loads over TLS, with the certificate the server wants; not without it."""
     tls = Tls(tls_files / "server.pem", tls_files / "server.key", tls_files / "ca.pem")
@@ -379,6 +385,7 @@ async def test_tls_with_client_certificates(version: str, tls_files: Path) -> No
                 pass
 
 
+@pytest.mark.slow
 async def test_tls_when_only_one_side_speaks_it(etcd: Etcd, tls_files: Path) -> None:
     """An error with a text, not a hang."""
     with trio.fail_after(15), pytest.raises(Unavailable):
@@ -390,6 +397,7 @@ async def test_tls_when_only_one_side_speaks_it(etcd: Etcd, tls_files: Path) -> 
             pass
 
 
+@pytest.mark.slow
 async def test_tls_certificate_with_a_name(tls_files: Path) -> None:
     """With authentication on, etcd's gateway refuses certificates with a CN; the text says so."""
     tls = Tls(tls_files / "server.pem", tls_files / "server.key", tls_files / "ca.pem")

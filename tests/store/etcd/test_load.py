@@ -14,6 +14,8 @@ from tests.servers import Etcd
 from tests.store.etcd.clusters import opened
 from tests.store.writers import Writer, writers
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patient")]
+
 
 class Pages:
     """Sizes of the answers to a store's reads; may do something between two."""

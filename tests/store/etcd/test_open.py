@@ -89,6 +89,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.slow
 async def test_open_warns_when_nobody_compacts(version: str, caplog: pytest.LogCaptureFixture) -> None:
     """Its command line asks for no auto-compaction, and nothing was ever compacted. Unless we do it."""
     with Etcd(version) as etcd:
@@ -107,6 +108,7 @@ async def test_open_warns_when_nobody_compacts(version: str, caplog: pytest.LogC
         assert warnings(caplog) == []
 
 
+@pytest.mark.slow
 async def test_open_when_auto_compaction_is_on(caplog: pytest.LogCaptureFixture) -> None:
     """No warning, though nothing has been compacted yet."""
     with Etcd(flags=["--auto-compaction-retention=1h"]) as etcd:
@@ -143,6 +145,7 @@ def guarded_etcd(request: pytest.FixtureRequest) -> AsyncIterator[Etcd]:
         yield etcd
 
 
+@pytest.mark.slow
 async def test_user_when_the_token_expires(guarded_etcd: Etcd) -> None:
     """It is renewed, and nobody notices."""
     async with opened(guarded_etcd, KEEPER) as store:
@@ -154,6 +157,7 @@ async def test_user_when_the_token_expires(guarded_etcd: Etcd) -> None:
         assert len(tokens) == 2
 
 
+@pytest.mark.slow
 async def test_user_when_the_watch_needs_a_new_token(guarded_etcd: Etcd) -> None:
     """A watch is refused in its own way: by a message, with an answer of 200."""
     async with opened(guarded_etcd, KEEPER) as store:
@@ -208,6 +212,7 @@ async def test_user_when_authentication_is_off(any_etcd: Etcd, caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.slow
 async def test_user_when_authentication_is_switched(version: str) -> None:
     """On and off while we are connected; a token left over is an error by itself on older servers."""
     with Etcd(version) as etcd:

@@ -16,6 +16,8 @@ from tests.servers import Etcd
 from tests.store.etcd.clusters import opened
 from tests.store.writers import Writer, listening, make_namespace, writers
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 def b64(text: str | bytes) -> str:
     return b64encode(text.encode() if isinstance(text, str) else text).decode()
@@ -133,6 +135,7 @@ async def written(store: EtcdStore, revision: int) -> int:
     return sum(item.revision == revision for item in (await store.load()).items)
 
 
+@pytest.mark.slow
 async def test_commit_of_thousands_of_writes(any_etcd: Etcd) -> None:
     """4031 items beside the head are one commit: one revision, told at once, and it knows the one before."""
     any_etcd.wipe()
@@ -163,6 +166,7 @@ async def test_commit_of_thousands_when_a_guard_fails(any_etcd: Etcd) -> None:
         assert await store.read("node/1") is None
 
 
+@pytest.mark.slow
 async def test_commit_of_the_largest_size(any_etcd: Etcd) -> None:
     """What we would just send, the server takes; nothing between is left to its refusal."""
     any_etcd.wipe()
@@ -180,6 +184,7 @@ async def test_commit_of_the_largest_size(any_etcd: Etcd) -> None:
         assert all("--max-request-bytes" in text for text in refusals)  # ours, not etcd's own
 
 
+@pytest.mark.slow
 async def test_commit_when_the_server_allows_other_sizes() -> None:
     """Its flags are told to us by options: 16 operations, 64 KiB."""
     flags = ["--max-txn-ops=16", "--max-request-bytes=65536"]
@@ -195,6 +200,7 @@ async def test_commit_when_the_server_allows_other_sizes() -> None:
                 await one.commit({"node/a": b"x" * 64_000})
 
 
+@pytest.mark.slow
 async def test_commit_when_the_server_allows_less_than_we_were_told() -> None:
     """The server's refusal is a definite one, and its text is passed on."""
     with Etcd(flags=["--max-request-bytes=65536", "--max-txn-ops=16"]) as etcd:

@@ -19,6 +19,8 @@ from tests.servers import Etcd
 from tests.store.etcd.clusters import opened
 from tests.store.writers import Listener, Writer, listening, writers
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 @pytest.fixture
 def proxy(any_etcd: Etcd) -> Iterator[TcpProxy]:
@@ -187,6 +189,7 @@ async def committed_at_last(writer: Writer) -> int:
             await trio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_follow_of_large_commits_from_the_past(any_etcd: Etcd) -> None:
     """A replay comes in fragments cut inside revisions; each commit is told whole."""
     any_etcd.wipe()
@@ -241,6 +244,7 @@ def told_of(events: list[Event]) -> list[tuple[int, dict[str, bytes]]]:
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.slow
 async def test_follow_two_watches_under_load(proxy: TcpProxy, any_etcd: Etcd, prefix: str) -> None:
     """Two writers, cuts at any moment, between the watches too: every commit once, whole, in order."""
     options = StoreOptions(data_prefix=prefix)
@@ -274,6 +278,7 @@ async def test_follow_two_watches_under_load(proxy: TcpProxy, any_etcd: Etcd, pr
 
 
 @pytest.mark.parametrize("lagging", ["namespace", "data"])
+@pytest.mark.slow
 async def test_follow_when_one_watch_lags_and_is_cut(
     any_etcd: Etcd, monkeypatch: pytest.MonkeyPatch, lagging: str
 ) -> None:
@@ -355,6 +360,7 @@ async def test_follow_when_a_stranger_writes_data(any_etcd: Etcd, prefix: str) -
         assert Changed(first + 3, "data/a", None) in listener.changes
 
 
+@pytest.mark.slow
 async def test_follow_when_a_stranger_writes_much(any_etcd: Etcd) -> None:
     """Above 4 MB held back the store is asked what was committed: it is told though nobody beats or commits."""
     any_etcd.wipe()
@@ -404,6 +410,7 @@ async def test_follow_when_the_quiet_datas_history_is_compacted(any_etcd: Etcd, 
                 await store.follow(follower.last, print)
 
 
+@pytest.mark.slow
 async def test_follow_is_told_in_slices(any_etcd: Etcd) -> None:
     """A replay of thousands of commits lets other tasks run."""
     any_etcd.wipe()
