@@ -11,6 +11,7 @@ import sys
 import typer
 
 from parkeeper.cli import exits
+from parkeeper.cli.bench.command import bench
 from parkeeper.cli.control import control
 from parkeeper.cli.serve import serve
 from parkeeper.cli.status import status
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command(epilog=exits.EPILOG)(serve)
 app.command()(status)
+app.command()(bench)
 app.command()(control)
 
 
