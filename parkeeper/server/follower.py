@@ -25,6 +25,9 @@ log = logging.getLogger("parkeeper.follower")
 RETRY: Final = 0.1
 """Seconds between tries to resume."""
 
+LIVED: Final = 1.0
+"""Seconds a stream must have lived for the next one to be begun without a pause."""
+
 
 class Follower:
     """Follows the store for one incarnation.
@@ -48,6 +51,7 @@ class Follower:
         self._applier.followed = position
         while True:
             self._stream = trio.CancelScope()
+            begun = trio.current_time()
             try:
                 with self._stream:
                     await self._store.follow(self._applier.followed, self._applier.deliver)
@@ -58,6 +62,8 @@ class Follower:
                 log.warning(
                     "the change stream broke; proving the past before it goes on", extra={"reason": str(cut)}
                 )
+            if trio.current_time() - begun < LIVED:
+                await trio.sleep(RETRY)  # one that breaks at once must not make us hammer the store
             await self._prove()
 
     def renew(self) -> None:

@@ -149,7 +149,7 @@ class Store(Protocol):
         """Whether one commit can hold so many guards, puts and deletes and `size` bytes of names and values.
 
         `guards` counts all but `head/` and `fence/` of the keeper; `puts` all but the head. The adapter adds its
-        own overhead.
+        own overhead. With 0 guards: whether there is any way at all, by guarding "nothing newer than `seen`".
         """
         ...
 

@@ -112,7 +112,8 @@ class Batch(Generic[Asked]):
         # keeper may have to go with the commit.
         writes = len(self._items) + len(new) + len(self.taken | view.taken)
         writes += view.keeper in view.replica.registry.turns
-        if not self.fits(guards, writes, 0, size):
+        # Alone in its commit a request may need the store's coarse guards, which `fits` with 0 guards asks for.
+        if not (self.fits(guards, writes, 0, size) or (not self.planned and self.fits(0, writes, 0, size))):
             view.undo()
             return False
         self._size = size
