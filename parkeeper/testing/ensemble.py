@@ -7,6 +7,7 @@ one of those.
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 RUNNING: Final[weakref.WeakSet[Ensemble]] = weakref.WeakSet()
 """Every ensemble that runs in this process; for reports of failed tests."""
+
+ENDED: Final[deque[Ensemble]] = deque(maxlen=8)
+"""Those that ended last: the clean-up of a test may come before the report of its failure."""
 
 
 class Ensemble:
@@ -64,6 +68,7 @@ class Ensemble:
             keepers, backend, tick=tick, options=options, sockets=sockets, bind=bind, store=store, kept=kept
         )
         self._stack = ExitStack()
+        self._last: dict[int, list[Record]] = {}
         self._portal: anyio.from_thread.BlockingPortal | None = None
 
     def __enter__(self) -> Self:
@@ -80,6 +85,8 @@ class Ensemble:
     ) -> None:
         """Kill all keepers, and remove what is in the store."""
         RUNNING.discard(self)
+        ENDED.append(self)
+        self._last = self.requests()
         try:
             self._stack.__exit__(kind, error, trace)
         finally:
@@ -257,14 +264,14 @@ class Ensemble:
         return self._look(self._inner.requests)
 
     def report(self, since: float = 0.0) -> str:
-        """The last requests and events of every session, as text.
+        """The last requests and events of every session, as text; also after the end.
 
         Args:
             since: only those after this moment, as `mark` gave it.
         """
+        all_of_them = self._last if self._portal is None else self.requests()
         asked = {
-            session: [each for each in records if each.at > since]
-            for session, records in self.requests().items()
+            session: [each for each in records if each.at > since] for session, records in all_of_them.items()
         }
         return render({session: records for session, records in asked.items() if records})
 

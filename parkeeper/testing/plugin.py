@@ -64,7 +64,10 @@ def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001 - the hook'
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Note what was asked before this test."""
-    item.stash[_MARKS] = {each: each.mark() for each in _running()}
+    module = sys.modules.get("parkeeper.testing.ensemble")
+    if module is not None:
+        module.ENDED.clear()
+        item.stash[_MARKS] = {each: each.mark() for each in module.RUNNING}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,15 +77,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.failed:
         nothing: dict[Ensemble, float] = {}
         marks = item.stash.get(_MARKS, nothing)
-        for each in _running():
+        for each in _of_this_test():
             if text := each.report(marks.get(each, 0.0)):
                 report.sections.append((f"last requests to ZooKeeper {each.hosts}", text))
     return report
 
 
-def _running() -> list[Ensemble]:
+def _of_this_test() -> list[Ensemble]:
+    """What ran during the test; what ended too."""
     module = sys.modules.get("parkeeper.testing.ensemble")
-    return [] if module is None else list(module.RUNNING)
+    return [] if module is None else [*module.RUNNING, *module.ENDED]
 
 
 def _option(config: pytest.Config, name: str) -> str | None:
