@@ -14,12 +14,10 @@ import msgspec
 import trio
 
 from parkeeper.errors import AccessDenied
-from parkeeper.store.etcd.messages import AuthReply
+from parkeeper.store.etcd.messages import AUTH_REPLY, decoded
 from parkeeper.store.etcd.refusals import AuthOff
 
 log = logging.getLogger("parkeeper.store.etcd")
-
-_REPLY = msgspec.json.Decoder(AuthReply, strict=False)
 
 
 class Auth:
@@ -64,7 +62,7 @@ class Auth:
             if self.headers is not refused:
                 return
             try:
-                token = _REPLY.decode(await authenticate(self._body)).token
+                token = decoded(AUTH_REPLY, await authenticate(self._body)).token
             except AuthOff:
                 log.warning("authentication is not enabled on this etcd: user %r is not used", self._user)
                 self.headers, self._off = (), True

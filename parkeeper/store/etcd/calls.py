@@ -36,7 +36,8 @@ READ = 2.0
 LONGEST = 16.0
 """Seconds for one try at most. etcd itself gives up after 7."""
 
-REPEAT = 60.0
+REPEAT_FULL = 60.0
+REPEAT_LEFT = 5.0
 """Seconds before the same trouble is logged again."""
 
 _LEADER = (b"Grpc-Metadata-hasleader", b"true")
@@ -79,7 +80,7 @@ class Calls:
     def __init__(self, endpoints: list[Endpoint], clients: Clients, auth: Auth) -> None:
         self._endpoints = endpoints
         self._at = 0
-        self._said_full = float("-inf")
+        self._said_full = self._said_left = float("-inf")
         self.clients = clients
         self.auth = auth
 
@@ -92,7 +93,7 @@ class Calls:
         """Ask the next member from now on, unless another task has left this one already."""
         if len(self._endpoints) > 1 and endpoint is self.endpoint:
             self._at = (self._at + 1) % len(self._endpoints)
-            log.warning("etcd: leaving %s for %s: %s", endpoint, self.endpoint, why)
+            log.log(self._level(), "etcd: leaving %s for %s: %s", endpoint, self.endpoint, why)
 
     def message(self, path: str, body: bytes, within: float | None, leader: bool = True) -> httpx.Request:
         """A request to the present member, with the present token."""
@@ -139,9 +140,17 @@ class Calls:
 
     def _say_full(self) -> None:
         now = trio.current_time()
-        if now - self._said_full > REPEAT:
+        if now - self._said_full > REPEAT_FULL:
             self._said_full = now
             log.error(NO_SPACE)
+
+    def _level(self) -> int:
+        """When no member answers, the round goes on and on; once a while is enough."""
+        now = trio.current_time()
+        if now - self._said_left <= REPEAT_LEFT:
+            return logging.DEBUG
+        self._said_left = now
+        return logging.WARNING
 
     async def _authorized(
         self, client: httpx.AsyncClient, path: str, body: bytes, within: float, leader: bool

@@ -19,6 +19,7 @@ from parkeeper.store.etcd.messages import (
     Txn,
     Variables,
     VersionReply,
+    decoded,
     encode,
     end_of,
 )
@@ -77,7 +78,7 @@ async def check_access(calls: Calls, layout: Layout) -> int:
     try:
         await calls.read(TXN, encode(Txn([never], done)), TRY)
         first = layout.encode("meta")
-        return RANGE_REPLY.decode(await calls.read(RANGE, encode(Range(first)), TRY)).header.revision
+        return decoded(RANGE_REPLY, await calls.read(RANGE, encode(Range(first)), TRY)).header.revision
     except AccessDenied as error:
         names = " and ".join(sorted(repr(one.decode()) for one in prefixes))
         raise AccessDenied(f"{error}; parkeeper reads, writes and watches all keys under {names}") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import trio
 
 from parkeeper.store.etcd.calls import RANGE, Calls
-from parkeeper.store.etcd.messages import RANGE_REPLY, KeyValue, Range, encode, end_of
+from parkeeper.store.etcd.messages import RANGE_REPLY, KeyValue, Range, decoded, encode, end_of
 from parkeeper.store.facade import Head, Item, Snapshot
 from parkeeper.store.heads import unpack_head
 from parkeeper.store.keys import Layout
@@ -37,7 +37,7 @@ async def load(calls: Calls, layout: Layout) -> tuple[Snapshot, int]:
         key = start
         while True:
             body = encode(Range(key, end, limit=limit, revision=revision))
-            reply = RANGE_REPLY.decode(await calls.read(RANGE, body, WITHIN))
+            reply = decoded(RANGE_REPLY, await calls.read(RANGE, body, WITHIN))
             if not revision:
                 revision, cluster = reply.header.revision, reply.header.cluster_id
             _sort(layout, reply.kvs, items, heads)

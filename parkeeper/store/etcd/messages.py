@@ -7,9 +7,11 @@ values, so every field of a reply has its zero for a default: no `succeeded` is 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
+
+from parkeeper.errors import InDoubt
 
 
 class Compare(msgspec.Struct, omit_defaults=True, frozen=True):
@@ -159,7 +161,22 @@ RANGE_REPLY = msgspec.json.Decoder(RangeReply, strict=False)
 TXN_REPLY = msgspec.json.Decoder(TxnReply, strict=False)
 WATCH_LINE = msgspec.json.Decoder(WatchLine, strict=False)
 ERROR_REPLY = msgspec.json.Decoder(ErrorReply, strict=False)
+AUTH_REPLY = msgspec.json.Decoder(AuthReply, strict=False)
 encode = msgspec.json.Encoder().encode
+
+Reply = TypeVar("Reply")
+
+
+def decoded(decoder: msgspec.json.Decoder[Reply], body: bytes) -> Reply:
+    """An answer of 200.
+
+    Raises:
+        InDoubt: it is not what etcd would say; something between us and etcd said it.
+    """
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InDoubt(f"an answer that is not etcd's: {body[:100]!r} ({error})") from error
 
 
 def end_of(prefix: bytes) -> bytes:

@@ -20,6 +20,7 @@ from parkeeper.store.etcd.messages import (
     Header,
     Put,
     Range,
+    decoded,
     encode,
     end_of,
 )
@@ -105,7 +106,7 @@ class EtcdStore:
         body = self._transactions.commit(commit)
         calls = self._calls
         try:
-            answer = await calls.write(calls.clients.rest, TXN, body, self._patience)
+            reply = decoded(TXN_REPLY, await calls.write(calls.clients.rest, TXN, body, self._patience))
         except NoSpace as error:
             raise await self._without_space(commit, error) from error
         except (InDoubt, trio.Cancelled) as error:
@@ -115,7 +116,6 @@ class EtcdStore:
                 self._patience = min(2 * self._patience, LONGEST)
             raise
         self._patience = FIRST_TRY
-        reply = TXN_REPLY.decode(answer)
         self._check_cluster(reply.header)
         return receipt(reply)
 
@@ -147,13 +147,13 @@ class EtcdStore:
 
     async def read(self, name: str) -> Item | None:
         """A range of one key."""
-        reply = RANGE_REPLY.decode(await self._calls.read(RANGE, encode(Range(self.layout.encode(name)))))
+        reply = decoded(RANGE_REPLY, await self._calls.read(RANGE, encode(Range(self.layout.encode(name)))))
         self._check_cluster(reply.header)
         return Item(name, reply.kvs[0].value, reply.kvs[0].mod_revision) if reply.kvs else None
 
     async def head(self) -> int:
         """A range of the newest key under head/."""
-        reply = RANGE_REPLY.decode(await self._calls.read(RANGE, self._transactions.newest_head))
+        reply = decoded(RANGE_REPLY, await self._calls.read(RANGE, self._transactions.newest_head))
         self._check_cluster(reply.header)
         return reply.kvs[0].mod_revision if reply.kvs else 0
 
@@ -163,7 +163,7 @@ class EtcdStore:
         (Not a transaction of two ranges: etcd 3.5.1 refuses any transaction once its database is full.)
         """
         start, end = self.layout.encode("head/"), end_of(self.layout.encode("keeper/"))
-        reply = RANGE_REPLY.decode(await self._calls.read(RANGE, encode(Range(start, end))))
+        reply = decoded(RANGE_REPLY, await self._calls.read(RANGE, encode(Range(start, end))))
         self._check_cluster(reply.header)
         heads: dict[int, tuple[Head, int]] = {}
         keepers: dict[int, tuple[bytes, int]] = {}
@@ -181,7 +181,7 @@ class EtcdStore:
         """One transaction on a connection of its own; a try of a sixth of the keeper TTL."""
         calls = self._calls
         body = self._transactions.beat(keeper, guard, value)
-        reply = TXN_REPLY.decode(await calls.write(calls.clients.beats, TXN, body, self._beat_try))
+        reply = decoded(TXN_REPLY, await calls.write(calls.clients.beats, TXN, body, self._beat_try))
         self._check_cluster(reply.header)
         if not reply.succeeded:
             raise guard_failed(reply)

@@ -34,6 +34,7 @@ from parkeeper.store.etcd.messages import (
     WatchCreate,
     WatchRequest,
     WatchResult,
+    decoded,
     encode,
     end_of,
 )
@@ -191,7 +192,7 @@ class Follower:
             prefix, end_of(prefix), limit=1, keys_only=True, revision=forgotten, min_mod_revision=last + 1
         )
         try:
-            reply = RANGE_REPLY.decode(await self._calls.read(RANGE, encode(body)))
+            reply = decoded(RANGE_REPLY, await self._calls.read(RANGE, encode(body)))
         except Compacted:
             return  # once more meanwhile: the next watch says up to where
         if reply.kvs:
@@ -209,7 +210,7 @@ class Follower:
         )
         while True:
             await self._until(lambda: self._assembly.held >= HELD)
-            reply = RANGE_REPLY.decode(await self._calls.read(RANGE, body))
+            reply = decoded(RANGE_REPLY, await self._calls.read(RANGE, body))
             newest = reply.kvs[0].mod_revision if reply.kvs else 0
             await self._until(partial(self._stands_at, newest))
             self._assembly.decide(reply.header.revision)
@@ -288,7 +289,7 @@ class Follower:
             raise WentBack(f"another etcd cluster, {result.header.cluster_id:x}, answers")
         if result.header.revision < after:
             heads = self._layout.encode("head/")
-            reply = RANGE_REPLY.decode(await self._calls.read(RANGE, encode(Range(heads, limit=1))))
+            reply = decoded(RANGE_REPLY, await self._calls.read(RANGE, encode(Range(heads, limit=1))))
             if reply.header.revision < after:
                 raise WentBack(f"etcd is at revision {reply.header.revision}, revision {after} was seen")
 

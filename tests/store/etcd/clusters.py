@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import trio
+
 from parkeeper.store.etcd.store import EtcdStore
 from parkeeper.store.urls import StoreOptions
 from tests.servers import Etcd
@@ -25,3 +27,20 @@ async def opened(
         yield store
     finally:
         await store.aclose()
+
+
+@asynccontextmanager
+async def http_server(status: str, body: bytes) -> AsyncIterator[str]:
+    """Gives the same answer to everything; yields its address."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with stream.socket:
+            while await stream.receive_some():
+                await stream.send_all(
+                    b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status.encode(), len(body)) + body
+                )
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, serve, 0)
+        yield f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel("done")

@@ -7,14 +7,23 @@ import pytest
 import trio
 import trustme
 
-from parkeeper.errors import AccessDenied, GuardFailed, InDoubt, Rejected, StoreError, Unavailable, WentBack
+from parkeeper.errors import (
+    AccessDenied,
+    Cut,
+    GuardFailed,
+    InDoubt,
+    Rejected,
+    StoreError,
+    Unavailable,
+    WentBack,
+)
 from parkeeper.store.etcd.store import EtcdStore
 from parkeeper.store.facade import Commit
 from parkeeper.store.http import TimedOut
 from parkeeper.store.urls import StoreOptions
 from tests.proxy import TcpProxy
 from tests.servers import Etcd, Tls
-from tests.store.etcd.clusters import addresses, opened
+from tests.store.etcd.clusters import addresses, http_server, opened
 from tests.store.writers import Writer, make_namespace, writers
 
 
@@ -263,6 +272,25 @@ async def test_another_cluster_behind_the_address(any_etcd: Etcd) -> None:
                 await store.follow(0, lambda event: None)
             assert (await store.load()).revision == 0
             await make_namespace(store)
+
+
+@pytest.mark.parametrize("answer", [b"not JSON", b'{"header":7}', b""])
+async def test_something_else_behind_the_address(etcd: Etcd, answer: bytes) -> None:
+    """A proxy's page with status 200 is no answer: a write is in doubt, and nobody crashes."""
+    etcd.wipe()
+    async with http_server("200 OK", answer) as impostor:
+        with TcpProxy("127.0.0.1", etcd.ports[0]) as proxy:
+            async with opened([proxy.endpoint]) as store:
+                one, _ = await writers(store)
+                proxy.target = addresses(impostor)[0]
+                proxy.cut()
+                for call in (store.head, store.survey, store.load, lambda: one.send_beat(b"x")):
+                    with pytest.raises(InDoubt, match="not etcd's"):
+                        await call()
+                with pytest.raises(InDoubt, match="not etcd's"):
+                    await one.commit({"node/a": b""}, seen=0)
+                with pytest.raises(Cut):
+                    await store.follow(0, print)
 
 
 # --- a full database ------------------------------------------------------------------------------------------

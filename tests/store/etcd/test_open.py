@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -13,7 +12,7 @@ from parkeeper.store.etcd.store import EtcdStore
 from parkeeper.store.urls import StoreOptions
 from tests.processes import free_port
 from tests.servers import Etcd
-from tests.store.etcd.clusters import opened
+from tests.store.etcd.clusters import http_server, opened
 from tests.store.writers import writers
 
 
@@ -31,23 +30,6 @@ async def test_open_when_one_endpoint_is_dead(etcd: Etcd) -> None:
     async with opened([f"127.0.0.1:{free_port()}", *etcd.endpoints]) as store:
         await writers(store)
         assert await store.head() > 0
-
-
-@asynccontextmanager
-async def http_server(status: str, body: bytes) -> AsyncIterator[str]:
-    """Gives the same answer to everything; yields its address."""
-
-    async def serve(stream: trio.SocketStream) -> None:
-        with stream.socket:
-            while await stream.receive_some():
-                await stream.send_all(
-                    b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n" % (status.encode(), len(body)) + body
-                )
-
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, serve, 0)
-        yield f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
-        nursery.cancel_scope.cancel("done")
 
 
 @pytest.mark.parametrize(
