@@ -6,7 +6,8 @@ import secrets
 from pathlib import Path
 from typing import Final, Protocol, runtime_checkable
 
-from parkeeper.errors import ConfigError
+import trio
+
 from parkeeper.store.facade import Store
 from parkeeper.store.keys import Layout
 from parkeeper.store.memory import MemoryServer, MemoryStore
@@ -18,9 +19,12 @@ PREFIX: Final = "parkeeper-test/"
 """What the namespaces of tests begin with, so that what a killed test run left behind can be found."""
 
 
+_AT_ONCE: Final = 16
+
+
 @runtime_checkable
 class Erasable(Protocol):
-    """A store that can remove everything under its namespace."""
+    """A store with a way of its own to remove everything under its namespace."""
 
     async def erase(self) -> None:
         """Remove it; the store is open."""
@@ -90,10 +94,23 @@ class Backend:
                 file.unlink(missing_ok=True)
             return
         store = self.store()
-        if not isinstance(store, Erasable):
-            raise ConfigError(f"nothing in {self.url} can be removed")
         try:
             await store.open()
-            await store.erase()
+            await (store.erase() if isinstance(store, Erasable) else _erase(store))
         finally:
             await store.aclose()
+
+
+async def _erase(store: Store) -> None:
+    """Item by item."""
+    snapshot = await store.load()
+    names = [*(each.name for each in snapshot.items), *(f"head/{keeper}" for keeper in snapshot.heads)]
+    limiter = trio.CapacityLimiter(_AT_ONCE)
+
+    async def remove(name: str) -> None:
+        async with limiter:
+            await store.put(name, None)
+
+    async with trio.open_nursery() as nursery:
+        for name in names:
+            nursery.start_soon(remove, name)

@@ -269,6 +269,11 @@ class ConsulStore:
             operation = Operation("set", key, value=value, flags=secrets.randbits(63))
         await self._calls.write(transaction([operation]), within=PUT)
 
+    async def erase(self) -> None:
+        """Remove everything under the namespace and the data prefix, rings included; no keeper may use it any more."""
+        operations = [Operation("delete-tree", each) for each in (*self._names.trees, self._names.feeds)]
+        await self._calls.write(transaction(operations), within=PUT)
+
     async def beat(self, keeper: int, guard: int, value: bytes) -> int:
         """One cas; the guard in its Flags makes it differ from the beat before, whatever the value."""
         key = self._names.key(f"keeper/{keeper}")
