@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& echo $$python && break; done)
 PYTEST := $(BIN)/pytest --color=no
 
-.PHONY: serve test lint format soak conformance servers clean
+.PHONY: serve test lint format soak conformance bench servers clean
 
 serve: $(VENV)/.serve
 	$(BIN)/parkeeper serve
@@ -22,6 +22,10 @@ soak: $(VENV)/.develop servers
 
 conformance: $(VENV)/.develop servers
 	$(PYTEST) -m conformance
+
+# What is to be reached, beside ZooKeeper; tests/bench/README.md says what can be chosen.
+bench: $(VENV)/.develop servers
+	PYTHONPATH=. $(BIN)/python -m tests.bench.table
 
 lint: $(VENV)/.develop
 	$(BIN)/ruff check .
