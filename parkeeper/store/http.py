@@ -17,7 +17,8 @@ from typing import Self
 import httpx
 
 from parkeeper.errors import ConfigError, InDoubt, Unavailable
-from parkeeper.store.lean import BODY, WITHIN, Body, LeanTransport
+from parkeeper.store.lean import BODY, WITHIN, LeanTransport
+from parkeeper.store.lean_http import Body
 
 CONNECT = 3.0
 """Seconds to make a connection: longer than a lost SYN (1 s) takes to be repeated."""
