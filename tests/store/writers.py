@@ -6,7 +6,7 @@ from itertools import count
 
 import trio
 
-from parkeeper.store.facade import Changed, Commit, Committed, Event, Head, Receipt, Store
+from parkeeper.store.facade import Changed, Commit, Committed, Event, Head, Item, Receipt, Store
 
 _incarnations = count(1)
 
@@ -148,3 +148,11 @@ async def listening(store: Store, after: int) -> AsyncIterator[Listener]:
         nursery.start_soon(store.follow, after, listener.deliver)
         yield listener
         nursery.cancel_scope.cancel("heard enough")
+
+
+async def load_items(store: Store) -> dict[str, Item]:
+    """By name; each once."""
+    snapshot = await store.load()
+    items = {item.name: item for item in snapshot.items}
+    assert len(items) == len(snapshot.items)
+    return items
