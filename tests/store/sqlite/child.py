@@ -1,9 +1,9 @@
 """A process that uses a sqlite store, for tests that kill it or starve it of disk space. Run as a script.
 
-sqlite_child.py commit PATH        commits for ever, printing each counter once it is acknowledged
-sqlite_child.py fill PATH BYTES    commits under a file size limit until COMMIT fails, then says what the
+child.py commit PATH        commits for ever, printing each counter once it is acknowledged
+child.py fill PATH BYTES    commits under a file size limit until COMMIT fails, then says what the
                                    store does, lifts the limit, opens it anew and says what is there
-sqlite_child.py open PATH          opens, and prints the error
+child.py open PATH          opens, and prints the error
 """
 
 import resource

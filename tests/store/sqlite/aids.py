@@ -1,0 +1,27 @@
+"""What several tests of the sqlite store need; `child.py` shows what only another process can."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from parkeeper.errors import Cut
+from parkeeper.store.sqlite import SqliteStore
+
+CHILD = [sys.executable, str(Path(__file__).with_name("child.py"))]
+ROOT = Path(__file__).parents[3]
+
+
+def run_child(*arguments: object) -> str:
+    """Output of a child that ends by itself."""
+    return subprocess.run(
+        [*CHILD, *map(str, arguments)], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=30, check=True,
+    ).stdout  # fmt: skip
+
+
+async def expect_cut(store: SqliteStore) -> None:
+    with pytest.raises(Cut):
+        await store.follow(store.history.last, lambda event: None)
