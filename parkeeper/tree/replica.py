@@ -217,7 +217,8 @@ class Replica:
         """A data key was written by a stranger: serve its bytes. No version moves, no watch fires.
 
         Bytes older than what a client wrote are ignored: a keeper's own commit is applied from the store's answer,
-        ahead of the stream that tells of strangers.
+        ahead of the stream that tells of strangers. (A key whose null data a stranger wrote and emptied again is
+        empty here and null after a load; nothing in the store tells the two apart.)
 
         Args:
             value: the bytes, None for a deleted key.
