@@ -158,8 +158,9 @@ class Incarnation:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._guarded, self.follower.run, position)
-                    await self._register()
-                    await self._live(nursery)
+                    await self._guarded(self._register)
+                    if not self._reason:
+                        await self._live(nursery)
         finally:
             self.services = None
             if self._reason or not self._stopping.is_set():

@@ -207,6 +207,8 @@ class Keeper:
         if reason:
             self.reasons.append(reason)
             log.warning("this incarnation of the keeper ended; loading anew", extra={"reason": reason})
+            if not incarnation.keeper:  # it did not even come to register: no better at once, as on a full disk
+                await self._pause()
             if not self.store.limits.shared:
                 await self.store.aclose()
                 await self._open(float("inf"))

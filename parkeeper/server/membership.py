@@ -145,17 +145,18 @@ class Membership:
         while True:
             value = self.item()
             tries.append(value)
+            asked, revision = trio.current_time(), 0
             try:
-                with trio.move_on_after(limit) as scope:
+                with trio.move_on_after(limit):
                     revision = await self._store.beat(self.keeper, self._revision, value)
-                if scope.cancelled_caught:
+                if not revision:
                     raise InDoubt("no answer in time")
             except GuardFailed as failed:
                 revision = await self._settle(failed, tries)
             except (NotApplied, Unavailable, Rejected, InDoubt) as error:
                 log.info("a beat did not come back", extra={"reason": str(error)})
-                if not isinstance(error, InDoubt):
-                    await trio.sleep(min(RETRY, limit))
+                # Who answers at once will do so again: a file in doubt, a connection that is reset.
+                await trio.sleep_until(asked + min(RETRY, limit))
                 continue
             self._came_back(revision, started)
             return revision
