@@ -8,7 +8,7 @@
      +-- StoreError               the store did not do as asked
      |    +-- GuardFailed         certainly not applied: a guarded key has another revision
      |    +-- NotApplied          certainly not applied: safe to plan again
-     |    +-- Rejected            certainly not applied, and never will be as it is (too large, NOSPACE standing)
+     |    +-- Rejected            certainly not applied, and never will be as it is (too large)
      |    +-- InDoubt             may have been applied, now or later
      |    +-- Compacted           the change stream cannot continue from there: load anew
      |    +-- Cut                 the change stream broke: prove the past, then follow again

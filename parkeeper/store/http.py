@@ -3,8 +3,9 @@
 Three `httpx.AsyncClient`s, each with its own connections, so that none can starve another: the change stream (an
 answer that never ends), heartbeats (a beat must never stand behind a commit), and the rest.
 
-Requests are built with `request()`, not by the client, and go to the transport without a detour: that makes 130 us
-of CPU a POST where `httpx.AsyncClient().post()` takes 700 (and etcd 400).
+Requests are built with `request()`, not by the client, and go to the transport without a detour: a whole commit to
+etcd (build, send, decode) took 0.29 ms of CPU so, and 0.77 ms with httpx's own transport and client (median of nine
+alternating rounds of 300, two busy cores).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import trio
 
-from parkeeper.errors import Compacted, GuardFailed, InDoubt, Rejected, StoreError, Unavailable, WentBack
+from parkeeper.errors import Compacted, GuardFailed, InDoubt, NotApplied, StoreError, Unavailable, WentBack
 from parkeeper.store.etcd.auth import Auth
 from parkeeper.store.etcd.calls import COMPACT, DELETE, LONGEST, PUT, RANGE, TXN, Calls, Endpoint
 from parkeeper.store.etcd.checks import check_access, check_history, check_version
@@ -122,6 +122,8 @@ class EtcdStore:
     async def _without_space(self, commit: Commit, error: NoSpace) -> StoreError:
         """What became of a commit that was refused for want of space: the one that crosses the quota is stored.
 
+        One that was not stored may be planned again: nothing is wrong with it, and there may be space some day.
+
         It is stored before it is answered, so a linearizable look at the head tells, unless an earlier copy of the
         commit was never answered.
         """
@@ -134,7 +136,7 @@ class EtcdStore:
             return GuardFailed(max(revision for _, revision in survey.heads.values()), own[1], own[0])
         if commit.head is None or commit.head == self._doubted:
             return error
-        return Rejected(f"etcd's database is full: {error}")
+        return NotApplied(f"etcd's database is full: {error}")
 
     async def put(self, name: str, value: bytes | None) -> None:
         """One try."""

@@ -12,7 +12,7 @@ from parkeeper.errors import (
     Cut,
     GuardFailed,
     InDoubt,
-    Rejected,
+    NotApplied,
     StoreError,
     Unavailable,
     WentBack,
@@ -323,10 +323,10 @@ async def test_database_that_is_full(version: str, caplog: pytest.LogCaptureFixt
                 assert item.revision == refusal.own > one.revision
                 one.revision = refusal.own
             else:
-                assert isinstance(refusal, Rejected)
+                assert isinstance(refusal, NotApplied)
                 assert item.revision == one.revision
             # Once the alarm stands nothing is stored any more.
-            with pytest.raises(Rejected, match="database is full"):
+            with pytest.raises(NotApplied, match="database is full"):
                 await one.commit({"node/b": b""}, seen=0)
             assert await store.read("node/b") is None
             with pytest.raises(InDoubt):
