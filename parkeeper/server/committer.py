@@ -19,7 +19,7 @@ from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.doubt import FIRST_TRY, Ended, Sender, Superseded
-from parkeeper.server.planner import Planner
+from parkeeper.server.planner import HOLD, Planner
 from parkeeper.server.requests import Request
 from parkeeper.store.facade import Commit, Head, Receipt, Store
 from parkeeper.tree.answers import NOTHING, encode
@@ -90,13 +90,20 @@ class Committer:
         self._wake = trio.Event()
         self._room = trio.Event()
         self._idle = trio.Event()
+        self._closed = False
+        self._late: list[Request] = []
         self._ticket = 0
+        self._ticket_at = -HOLD
+        self._ticket_down = 0
         self._at_once = False
 
     # What others call.
 
     def submit(self, request: Request) -> None:
         """Take a request in; its place gets the answer."""
+        if self._closed:
+            self._late.append(request)
+            return
         self._planner.queue.append(request)
         self._wake.set()
 
@@ -108,11 +115,11 @@ class Committer:
     async def room(self) -> None:
         """Wait while too much is in flight in the whole keeper."""
         while len(self._planner) > self._options.limits.in_flight:
-            self._room = trio.Event()
             await self._room.wait()
 
     async def drained(self) -> None:
-        """Wait until nothing waits or is under way."""
+        """Wait until nothing waits or is under way; whoever comes from now on is abandoned at the end."""
+        self._closed = True
         while self._planner or self._errands or not self._idle.is_set():
             await self._idle.wait()
             await trio.lowlevel.checkpoint()
@@ -124,8 +131,9 @@ class Committer:
 
     def give_up(self) -> None:
         """The incarnation ends: nobody will be answered."""
-        for request in self._planner.give_up():
+        for request in (*self._planner.give_up(), *self._late):
             request.place.abandon()
+        self._late.clear()
 
     # The loop.
 
@@ -137,6 +145,7 @@ class Committer:
                 self._errands.popleft()
                 continue
             if not self._planner:
+                await self._take_ticket_down()
                 self._idle.set()
                 await self._wake.wait()
                 self._wake = trio.Event()
@@ -151,6 +160,7 @@ class Committer:
                     await self._wake.wait()
                 self._wake = trio.Event()
             self._room.set()
+            self._room = trio.Event()
 
     async def _finish(self, batch: Batch[Request]) -> None:
         if batch.changes_nothing:
@@ -270,9 +280,11 @@ class Committer:
         """Lost too often: ask the others to let us go first. Courtesy, so whatever goes wrong is ignored."""
         names = self._planner.impatient
         there = self._replica.registry.turns.get(self._keeper)
-        if not names or (there is not None and there[0].names >= names):
-            return
+        now = trio.current_time()
+        if not names or (there is not None and there[0].names >= names and now - self._ticket_at < HOLD):
+            return  # (one that is older is honoured by nobody any more)
         self._ticket += 1
+        self._ticket_at = now
         self.stats.tickets += 1
         turn = Turn(self.head.incarnation, self._ticket, names)
         try:
@@ -280,6 +292,18 @@ class Committer:
                 await self._store.put(f"turn/{self._keeper}", encode_turn(turn))
         except StoreError as error:
             log.debug("a ticket could not be put up", extra={"reason": str(error)})
+
+    async def _take_ticket_down(self) -> None:
+        """Nothing of ours waits any more, and no commit took our ticket along: it may have come to be known too late."""
+        there = self._replica.registry.turns.get(self._keeper)
+        if there is None or there[0].number == self._ticket_down:
+            return
+        self._ticket_down = there[0].number
+        try:
+            with trio.move_on_after(FIRST_TRY):
+                await self._store.put(f"turn/{self._keeper}", None)
+        except StoreError as error:
+            log.debug("a ticket could not be taken down", extra={"reason": str(error)})
 
     async def _run_errand(self, errand: Errand) -> None:
         """Commit an errand; whatever fails before it certainly happened is tried again."""
@@ -293,6 +317,9 @@ class Committer:
             except GuardFailed as failed:
                 if failed.newest > commit.seen:
                     await self._applier.wait_for(failed.newest)
+                fence = f"fence/{self._keeper}"
+                if commit.guards[fence] != self._replica.registry.fences.get(self._keeper, 0):
+                    continue  # a session was taken from us: that says nothing of what the errand rests on
                 errand.done(False)
                 return
             except Superseded:

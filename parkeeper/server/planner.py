@@ -4,6 +4,10 @@ Order of arrival is order of effect, and requests of one session are never reord
 whose own guarded items changed go into a later commit of their own, and what the same session asked behind them waits
 too; contended and fresh batches alternate, so that a hot node delays nobody who doesn't touch it.
 
+So there are three queues. What a session has in `again` (the rest of a batch that did not happen) it asked before what
+it has in `contended`, and that before what it has in `queue`: `again` is planned first and by itself, and a session
+with something contended waits with what is fresh.
+
 A keeper that lost three times over some names puts up a *ticket*; whoever has none, or a younger one, holds back the
 requests that write one of those names until it is gone, at most 200 ms. Tickets are courtesy: safety rests on guards.
 """
@@ -60,6 +64,7 @@ class Planner:
         self, replica: Replica, store: Store, options: Options, keeper: int, now_ms: Callable[[], int]
     ) -> None:
         self.queue: deque[Request] = deque()
+        self.again: deque[Request] = deque()
         self.contended: deque[Request] = deque()
         self.too_big = 0
         self.held = False
@@ -75,7 +80,7 @@ class Planner:
         self._lost_over: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self.queue) + len(self.contended)
+        return len(self.queue) + len(self.again) + len(self.contended)
 
     def single(self, count: int) -> None:
         """Plan the next `count` requests one by one: a commit of several was refused for its size."""
@@ -86,7 +91,7 @@ class Planner:
         """The names for which a ticket is due: those of requests that lost too often."""
         return (
             frozenset(self._lost_over)
-            if any(each.losses >= PATIENCE for each in self.contended)
+            if any(each.losses >= PATIENCE for each in (*self.again, *self.contended))
             else frozenset()
         )
 
@@ -94,14 +99,26 @@ class Planner:
         """Plan the next batch; None if nothing can be tried now (`held` tells whether a ticket is why).
 
         Args:
-            at_once: the replica stands at a linearizable read: refusals that rest on nothing an earlier request of
-                the batch writes are answered immediately.
+            at_once: the replica stands at a linearizable read that began after all in `again` and `contended` had
+                come: of those, refusals that rest on nothing an earlier request of the batch writes are answered
+                immediately.
         """
-        from_contended = bool(self.contended) and (self._was_fresh or not self.queue)
-        self._was_fresh = not from_contended
-        source = self.contended if from_contended else self.queue
+        held = False
+        while self:
+            source = self._source()
+            batch = self._plan_from(source, at_once)
+            held = held or self.held
+            if batch is not None or source is self.queue or (source is self.contended and not self.queue):
+                self.held = held
+                return batch
+        return None
+
+    def _plan_from(self, source: deque[Request], at_once: bool) -> Batch[Request] | None:
         batch = Batch[Request](View(self._replica, self._now_ms(), self._keeper), self._store.fits)
-        blocked = set[int]() if from_contended else {each.session for each in self.contended}
+        blocked = set[int]()
+        if source is self.queue:
+            at_once = False  # who came after that read may have seen what it had not
+            blocked = {each.session for each in self.contended}
         kept: list[Request] = []
         most = 1 if self._single else self._options.limits.batch
         parked: dict[int, int] = {}
@@ -127,8 +144,22 @@ class Planner:
                 break
         if self._single:
             self._single -= 1
+        if (
+            source is self.again and kept
+        ):  # held back, they wait with the contended ones, and nobody with them
+            kept += [each for each in source if each.session in blocked]
+            self.again = deque(each for each in source if each.session not in blocked)
+            source = self.contended
         source.extendleft(reversed(kept))
         return batch if batch.planned else None
+
+    def _source(self) -> deque[Request]:
+        """The queue to plan from: what did not happen before; else contended and fresh requests in turn."""
+        if self.again:
+            return self.again
+        from_contended = bool(self.contended) and (self._was_fresh or not self.queue)
+        self._was_fresh = not from_contended
+        return self.contended if from_contended else self.queue
 
     def _alive(self, request: Request, view: View) -> bool:
         """Whether the request may still have an effect: it dies with the attachment it came in on."""
@@ -223,8 +254,8 @@ class Planner:
     # Contention.
 
     def put_back(self, batch: Batch[Request]) -> None:
-        """A batch did not happen, for no fault of its requests: they are first in the queue again."""
-        self.queue.extendleft(each.asked for each in reversed(batch.planned))
+        """A batch did not happen, for no fault of its requests: they are the first again."""
+        self.again.extendleft(each.asked for each in reversed(batch.planned))
 
     def go_on(self, batch: Batch[Request]) -> None:
         """A batch happened: closes that went in parts have the next one to do."""
@@ -252,7 +283,7 @@ class Planner:
                 fresh.append(request)
         self._lost_over = self._lost_over | names if self.contended else names
         self.contended.extendleft(reversed(contended))
-        self.queue.extendleft(reversed(fresh))
+        self.again.extendleft(reversed(fresh))
 
     def _must_wait(self, view: View) -> bool:
         """Whether an older ticket of another keeper asks us to hold what was just planned back."""
@@ -280,7 +311,8 @@ class Planner:
 
     def give_up(self) -> Iterable[Request]:
         """Everything that waits, to be abandoned."""
-        waiting = [*self.contended, *self.queue]
+        waiting = [*self.again, *self.contended, *self.queue]
+        self.again.clear()
         self.contended.clear()
         self.queue.clear()
         return waiting
