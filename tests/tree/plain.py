@@ -148,8 +148,15 @@ class Plain:
         self.events: list[tuple[int, str, tuple]] = []
 
     def ask(self, call: Call) -> tuple[int, bytes | None]:
-        """Code and body; body None: no answer yet, more of the close is to come."""
+        """Code and body; body None: no answer yet, more of the close is to come.
+
+        Who asks must be a session of the keeper that planned it, open to this very moment.
+        """
         self.events = []
+        if call.session:
+            asker = self.sessions[call.session]
+            assert asker.keeper == call.keeper
+            assert not asker.closing
         try:
             if call.op == 14:
                 return 0, self._multi(call)
