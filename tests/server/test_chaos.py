@@ -8,9 +8,10 @@ That each path of the protocol has been entered is asserted over all runs togeth
 from __future__ import annotations
 
 import logging
+import os
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 
 import pytest
@@ -275,13 +276,10 @@ def silence() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("silence")
-@pytest.mark.timeout(180)
-def test_nothing_acknowledged_is_lost_whatever_goes_wrong() -> None:
-    """Many runs of all of it; every path was entered."""
+def paths_of(seeds: Iterable[int]) -> Counter[str]:
+    """Run with each seed; how often each path was taken, over all of them."""
     entered: Counter[str] = Counter()
-    for seed in range(RUNS):
+    for seed in seeds:
         world = trio.run(run, seed, clock=MockClock(autojump_threshold=0))
         assert world.group is not None
         for keeper in world.group.keepers:
@@ -289,6 +287,15 @@ def test_nothing_acknowledged_is_lost_whatever_goes_wrong() -> None:
             for reason in keeper.reasons:
                 entered[f"ended: {reason.partition(':')[0][:40]}"] += 1
         entered.update(moved=world.moved, expired=world.expired, acknowledged=len(world.acknowledged))
+    return entered
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("silence")
+@pytest.mark.timeout(180)
+def test_nothing_acknowledged_is_lost_whatever_goes_wrong() -> None:
+    """Many runs of all of it; every path was entered."""
+    entered = paths_of(range(RUNS))
     for path in (
         "lost", "in_doubt", "found", "superseded", "not_applied", "confirmed", "stale", "tickets", "errands", "breaks",
         "moved", "expired",
@@ -300,3 +307,12 @@ def test_nothing_acknowledged_is_lost_whatever_goes_wrong() -> None:
         "compacted by a test",
     ):
         assert any(key.startswith(f"ended: {reason}") for key in entered), (reason, entered)
+
+
+@pytest.mark.soak
+@pytest.mark.usefixtures("silence")
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("first", range(1000, 1000 + int(os.environ.get("SOAK_SEEDS", "200")), 10))
+def test_nothing_acknowledged_is_lost_at_length(first: int) -> None:
+    """Seeds of its own, ten at a time."""
+    assert paths_of(range(first, first + 10))["acknowledged"] > 100
