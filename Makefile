@@ -18,9 +18,10 @@ serve: $(VENV)/.serve
 test: $(VENV)/.develop servers
 	$(PYTEST) -n 2 --dist loadfile -m "not soak and not conformance"
 
-# The same kinds of tests at length: hours if you let them.
+# The same kinds of tests at length: about two hours. SOAK_KILLS (300), SOAK_SEEDS (200) and SOAK_SECONDS (1800, of
+# mixed load on each store) make it shorter or longer.
 soak: $(VENV)/.develop servers
-	$(PYTEST) -m soak
+	$(PYTEST) -m soak --log-cli-level=WARNING
 
 conformance: $(VENV)/.develop servers
 	$(PYTEST) -m conformance
