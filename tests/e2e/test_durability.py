@@ -93,7 +93,7 @@ def children(client: RawClient, path: str) -> set[str]:
     answer = client.call(raw.GET_CHILDREN, raw.path_watch(path))
     assert answer.err == 0
     cursor = answer.cursor
-    return {cursor.string() for _ in range(cursor.i32())}
+    return {name for _ in range(cursor.i32()) if (name := cursor.string())}
 
 
 def value(client: RawClient, path: str) -> bytes:

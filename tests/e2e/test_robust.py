@@ -25,7 +25,7 @@ from tests.servers import four_letter_word
 pytestmark = pytest.mark.slow
 
 LARGEST = 0xFFFFF
-PATIENCE = 2.0
+PATIENCE = 4.0
 """Seconds a bystander may wait for an answer on a machine that others use too."""
 
 
