@@ -23,7 +23,6 @@ class Keepers(Cluster):
         members: number of keepers; more than one needs a store that several processes share.
         flags: more command line flags.
         environment: more environment variables.
-        module: run as `python -m MODULE serve`.
     """
 
     def __init__(
@@ -33,7 +32,6 @@ class Keepers(Cluster):
         members: int = 1,
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
-        module: str = "parkeeper.cli",
     ) -> None:
         super().__init__()
         self.ports = [free_port() for _ in range(members)]
@@ -41,7 +39,7 @@ class Keepers(Cluster):
         for i, port in enumerate(self.ports):
             home = self._home(f"keeper{i}")
             command = [
-                *(sys.executable, "-m", module, "serve"),
+                *(sys.executable, "-m", "parkeeper.cli", "serve"),
                 *("--backend-url", f"sqlite:///{home}/tree.db" if url == "sqlite" else url),
                 *("--bind-addr", f"127.0.0.1:{port}", "--tick-time", str(tick_time)),
                 *("--4lw-whitelist", "*"),

@@ -109,6 +109,10 @@ class Arena:
             self._start()
         return lines
 
+    def diverges(self, script: Script) -> bool:
+        """Whether the two differ, at the first try; not to be used again after they did."""
+        return bool(self._once(script)[0])
+
     def _once(self, script: Script) -> tuple[list[str], bool]:
         """(differences, whether both sides are in lockstep after it)."""
         one, other = self._pool.map(partial(play, script), self._addresses)

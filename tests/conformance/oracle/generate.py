@@ -153,7 +153,7 @@ def malformed(draw: st.DrawFn) -> Request:
 
 
 usual_or_malformed = st.integers(0, 24).flatmap(lambda n: requests_ if n else malformed())
-pipelines = st.lists(usual_or_malformed, min_size=1, max_size=6)
+pipelines = st.integers(1, 7).flatmap(lambda size: st.lists(usual_or_malformed, min_size=size, max_size=size))
 path_lists = st.lists(paths, max_size=3)
 
 
@@ -232,6 +232,9 @@ class Story:
         self.open.remove(conn)
 
     def expire(self) -> None:
+        if self.draw(st.integers(0, 3)):  # it takes as long as a hundred other steps
+            self.send()
+            return
         conn = self.new()
         made = [request for request in self.draw(pipelines) if request.op == encode.CREATE]
         ephemerals = [ask.create(path, flags=1) for path in self.draw(st.lists(paths, max_size=2))]
@@ -277,7 +280,7 @@ class Story:
 
 
 @st.composite
-def scripts(draw: st.DrawFn, least: int = 3, most: int = 24) -> Script:
+def scripts(draw: st.DrawFn, least: int = 3, most: int = 32) -> Script:
     """A script of so many acts."""
     story = Story(draw)
     story.begin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 from tests.conformance.oracle.arena import NEVER, SUPER_DIGEST, TICK, Side
 from tests.keepers import Keepers
@@ -22,11 +23,11 @@ def zookeeper(version: str = "3.9") -> Side:
     )
 
 
-def keepers(url: str = "memory://", members: int = 1, module: str = "parkeeper.cli") -> Side:
+def keepers(url: str = "memory://", members: int = 1, source: Path | None = None) -> Side:
     """parkeeper, with a namespace of its own; connection k of a script goes to keeper k modulo `members`.
 
     Args:
-        module: run as `python -m MODULE serve`.
+        source: folder with the package to run, in place of the one that is tested.
     """
 
     def start() -> Keepers:
@@ -34,6 +35,7 @@ def keepers(url: str = "memory://", members: int = 1, module: str = "parkeeper.c
             *("--super-digest", SUPER_DIGEST, "--reap-interval", str(NEVER)),
             *("--log-level", "warning", "--namespace", f"oracle-{uuid.uuid4().hex}/"),
         )
-        return Keepers(url, TICK, members, flags, module=module)
+        environment = {"PYTHONPATH": str(source)} if source else {}
+        return Keepers(url, TICK, members, flags, environment)
 
     return Side(start, lambda cluster: cluster.addresses if isinstance(cluster, Keepers) else [])
