@@ -15,7 +15,7 @@ from typing import Final
 import trio
 
 from parkeeper.admin.words import Words
-from parkeeper.cli import exits
+from parkeeper.cli import collector, exits
 from parkeeper.cli.addresses import Address
 from parkeeper.cli.settings import Plan
 from parkeeper.errors import ConfigError, ParkeeperError
@@ -38,6 +38,7 @@ CANNOT_LISTEN: Final = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.E
 
 def run(plan: Plan) -> int:
     """Serve until a signal comes or nothing more can be done; returns the exit code."""
+    collector.wait()
     set_up(plan.level, plan.form, sys.stderr)
     worker = Worker.of_environment()
     ready_file = None if worker else plan.ready_file  # a worker's readiness is its parent's business
@@ -77,6 +78,7 @@ async def _serve(plan: Plan, store: Store, worker: Worker | None) -> None:
     scheme, _, path = plan.url.partition("://")
     file = Path(path) if scheme == "sqlite" else None
     about = About(plan.url, layout.namespace, worker.place if worker else None, file)
+    keeper.loaded = collector.loaded
     keeper.words = Words(Report(keeper, about), plan.options.words)
     log.info("starting", extra={"version": VERSION, "store": plan.url, "namespace": layout.namespace})
     bind = worker.bind if worker else plan.bind

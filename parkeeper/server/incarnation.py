@@ -69,6 +69,7 @@ class Surroundings:
         now_ms: wall clock, ms since 1970.
         words: answers four-letter words.
         addresses: what others are told of us.
+        loaded: called when a tree was loaded.
     """
 
     store: Store
@@ -80,6 +81,7 @@ class Surroundings:
     now_ms: Callable[[], int]
     words: Callable[[bytes], bytes | None]
     addresses: tuple[str, ...]
+    loaded: Callable[[], None]
 
 
 class Incarnation:
@@ -140,6 +142,7 @@ class Incarnation:
         around = self._around
         around.commits.incarnations += 1
         self.replica, self.meta, position, heads = await open_namespace(around.store, around.data_prefix)
+        around.loaded()
         options, replica = around.options, self.replica
         tick = options.tick_time / 1000
         ttl = options.keeper_ttl or around.store.limits.keeper_ttl

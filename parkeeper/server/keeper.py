@@ -69,6 +69,7 @@ class Keeper:
         serving: state.
         incarnation: the one that lives now, None between two.
         words: answers four-letter words; set before `run`.
+        loaded: called whenever a tree was loaded, before anybody is served from it; set before `run`.
         bound: addresses of the listeners.
     """
 
@@ -82,6 +83,7 @@ class Keeper:
         self.serving = Serving()
         self.incarnation: Incarnation | None = None
         self.words: Callable[[bytes], bytes | None] = lambda word: None  # noqa: ARG005
+        self.loaded: Callable[[], None] = lambda: None
         self._data_prefix = data_prefix
         self._now_ms = now_ms
         self.bound: list[tuple[str, int]] = []
@@ -129,7 +131,7 @@ class Keeper:
         self.bound = bound = [(each.host, each.port) for each in listeners]
         around = Surroundings(
             self.store, self.options, self._data_prefix, self.stats, self.commits, self.serving, self._now_ms, self._word,
-            self.options.addresses or tuple(f"{host}:{port}" for host, port in bound),
+            self.options.addresses or tuple(f"{host}:{port}" for host, port in bound), self.loaded,
         )  # fmt: skip
         try:
             async with trio.open_nursery() as self._strangers, trio.open_nursery() as nursery:
