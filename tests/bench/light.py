@@ -59,7 +59,7 @@ def fan_out() -> None:
 
 def fan(name: str, server: Server) -> None:
     """Writes, one after the other, each watched by all; with a light client beside them."""
-    with RawClient.connected(_address(server), timeout=40_000) as writer, many(server, WATCHERS) as peers:
+    with many(server, WATCHERS) as peers, RawClient.connected(_address(server), timeout=40_000) as writer:
         writer.call(encode.CREATE, encode.create("/fan"))
         watch = encode.request(1, encode.ADD_WATCH, encode.string("/fan") + encode.i32(PERSISTENT))
         for peer in peers:
