@@ -114,11 +114,12 @@ def _create(
     if above is None:
         raise Refused(Code.NO_NODE)
     acl.require(above.acl, acl.CREATE, context.identities)
-    kids = view.kids(parent)
     if flags in _SEQUENTIAL:
         # The stored cversion counts every creation, so the number is unique in this parent (reference 3.5).
-        path = f"{path}{kids.creates if kids is not None else 0:010d}"
+        so_far = view.kids(parent)
+        path = f"{path}{so_far.creates if so_far is not None else 0:010d}"
     validate(path)
+    kids = view.kids(parent)
     if view.peek(path) is not None:
         raise Refused(Code.NODE_EXISTS)
     if above.ephemeral:
