@@ -52,6 +52,7 @@ async def serve(transport: Transport, services: Services) -> None:
         connection.crashed(group)
     finally:
         connection.leave()
+        connection.take_apart()
         await trio.aclose_forcefully(transport)
 
 
@@ -109,6 +110,8 @@ class Connection:
 
     def flush(self) -> bool:
         """Answer what waits for nothing any more, and send (`parkeeper.server.flusher.Flushable`)."""
+        if self._left:
+            return False  # it sends the last of it itself
         self._responses.advance()
         self._outbox.flush_now()
         self._wake_reader()
@@ -194,6 +197,22 @@ class Connection:
         services.stats.connections.discard(self.stats)
         if self.session:
             services.sessions.detach(self.attachment)
+
+    def take_apart(self) -> None:
+        """Let go of all that refers back to this connection, after `leave`.
+
+        Then counting references frees it at once, and it is no circle that the collector would have to find, which
+        does not look at what has lived long (`parkeeper.cli.collector`).
+        """
+        del (
+            self._outbox,
+            self._responses,
+            self._dispatch,
+            self.attachment,
+            self.stats,
+            self._all,
+            self._asking,
+        )
 
     async def _converse(self) -> None:
         """Requests and their answers, until no more are to be expected."""
