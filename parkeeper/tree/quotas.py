@@ -154,7 +154,7 @@ class Quotas:
         Raises:
             Refused: QUOTA_EXCEEDED, a hard limit stands against it.
         """
-        subject = self._limited(path)
+        subject = self._limited(path) if self._limits else None
         if subject is not None:
             self._check(subject, 1, size, planned)
 
@@ -164,7 +164,7 @@ class Quotas:
         One that shrinks, but not enough, is refused as well. Sizes in bytes; `planned` and errors as for
         `check_create`.
         """
-        subject = self._limited(path)
+        subject = self._limited(path) if self._limits else None
         if subject is not None:
             self._check(subject, 0, new_size - old_size, planned)
 
