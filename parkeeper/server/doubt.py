@@ -147,8 +147,8 @@ class Sender:
                 for each in tries:
                     if failed.own_identity == each:
                         raise Superseded(Receipt(failed.own, UNKNOWN), each) from failed
-                if failed.own_identity != before:
-                    raise Ended(f"the head of this keeper names {failed.own_identity}") from failed
+                # The one before, and yet the guard failed: its head is not where it was.
+                raise Ended(f"the head of this keeper names {failed.own_identity}") from failed
             except (NotApplied, Unavailable, Rejected):
                 await trio.sleep(PAUSE)
             else:

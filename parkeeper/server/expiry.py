@@ -90,11 +90,15 @@ class Expiry:
             return now_held is not held or (now_held is not None and now_held.touched != touched)
 
         def done(code: int | None) -> None:
-            if code is None and session in self._replica.sessions:  # heard of again, or the keeper ended
-                self._sessions.clocks.touch(session, trio.current_time() + record.timeout / 1000)
-            elif code == 0:
+            if code == 0:
                 self.expired += 1
                 log.info("session expired", extra={"session": f"{session:#x}", "timeout_ms": record.timeout})
+                return
+            now = self._replica.sessions.get(session)
+            if now is not None and now.owner == self._sessions.keeper and session not in self._sessions.clocks:
+                # Heard of again, or the store would not take it: a session without a clock would live for ever.
+                self._sessions.clocks.touch(session, trio.current_time() + now.timeout / 1000)
+                self._look_again()
 
         self._submit(
             Request(

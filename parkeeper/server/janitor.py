@@ -108,8 +108,11 @@ class Janitor:
 
         def done(code: int | None) -> None:
             self._closing.discard(session)
+            now, orphans = self._replica.sessions.get(session), self._sessions.orphans
             if code == 0:
                 log.info("session of a keeper that is gone closed", extra={"session": f"{session:#x}"})
+            elif now is not None and now.owner not in self._replica.registry.keepers and session not in orphans:
+                orphans.touch(session, trio.current_time() + now.timeout / 1000)  # the store would not take it
 
         record = CloseSession(session, expected)
         self._submit(Request(CLOSE_SESSION, record, 0, None, NOBODY, Silent(done)))
@@ -137,15 +140,15 @@ class Janitor:
     def _watch_the_gone(self, now: float) -> None:
         """Note since when a keeper that left its head is gone; forget it when that is long ago."""
         registry = self._replica.registry
-        for keeper in [each for each in self._gone_since if each in registry.keepers]:
-            del self._gone_since[keeper]
+        for keeper in [each for each in self._gone_since if each not in registry.heads]:
+            del self._gone_since[keeper]  # another janitor forgot it
         for keeper, head in list(registry.heads.items()):
             if keeper in registry.keepers:
                 continue
             since = self._gone_since.setdefault(keeper, now)
             if self.on_duty and now - since >= self._options.forget_after:
                 self._forget(keeper, {f"keeper/{keeper}": 0, f"head/{keeper}": head}, [f"head/{keeper}"])
-        for keeper in list(registry.fences):
+        for keeper in {*registry.fences, *registry.turns}:  # (a ticket is written without a guard, perhaps late)
             if keeper not in registry.keepers and keeper not in registry.heads and self.on_duty:
                 self._forget(keeper, {f"keeper/{keeper}": 0, f"head/{keeper}": 0}, [])
 

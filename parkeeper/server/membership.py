@@ -30,7 +30,7 @@ HEARD_WITHIN: Final = 12
 """The part of a TTL within which the stream must bring anything after a beat came back."""
 
 CLOCK_SKEW: Final = 1000
-"""ms between two keepers' wall clocks above which it is logged; no safety rests on it."""
+"""ms between two keepers' wall clocks above which the one that is behind logs it; no safety rests on it."""
 
 
 class Membership:
@@ -42,16 +42,17 @@ class Membership:
         ttl: seconds.
         addresses: told to others.
         now_ms: wall clock.
-        errand: hands a declaration of death to the committer.
 
     Attributes:
         keeper: our id, 0 until registered.
         acknowledged: revision of our last beat that the store confirmed (or our registration).
         deadline: Trio time until which we may serve.
-        renewed: called when the deadline moved.
+        errand: hands a declaration of death to the committer.
         followed: tells the revision up to which the stream was followed.
         silent: called when a beat came back and the stream brought nothing at all meanwhile.
-        beats: how many were confirmed.
+        beats: how many were begun.
+        declared: how many keepers we declared dead.
+        incarnation: random number of our registration.
     """
 
     def __init__(
@@ -68,7 +69,6 @@ class Membership:
         self.beats = 0
         self.declared = 0
         self.errand: Callable[[Errand], None] = lambda errand: None  # noqa: ARG005
-        self.renewed: Callable[[], None] = lambda: None
         self.followed: Callable[[], int] = lambda: 0
         self.silent: Callable[[], None] = lambda: None
         self.incarnation = 0
@@ -78,6 +78,7 @@ class Membership:
         self._addresses = addresses
         self._now_ms = now_ms
         self._started: dict[int, float] = {}
+        self._tries: dict[bytes, float] = {}
         self._reached = trio.Event()
         self._revision = 0
         self._last_back: float | None = None
@@ -139,12 +140,10 @@ class Membership:
     async def _beat(self) -> int:
         limit = self._ttl / 6
         self.beats += 1
-        tries: list[bytes] = []
-        # Whichever try it is that happened, the start of the first one is a safe beginning of the deadline.
-        started = trio.current_time()
         while True:
             value = self.item()
-            tries.append(value)
+            # Kept until one of them is known to have happened: a client that asked for a beat may have gone meanwhile.
+            self._tries.setdefault(value, trio.current_time())
             asked, revision = trio.current_time(), 0
             try:
                 with trio.move_on_after(limit):
@@ -152,16 +151,17 @@ class Membership:
                 if not revision:
                     raise InDoubt("no answer in time")
             except GuardFailed as failed:
-                revision = await self._settle(failed, tries)
+                revision = await self._settle(failed)
             except (NotApplied, Unavailable, Rejected, InDoubt) as error:
                 log.info("a beat did not come back", extra={"reason": str(error)})
                 # Who answers at once will do so again: a file in doubt, a connection that is reset.
                 await trio.sleep_until(asked + min(RETRY, limit))
                 continue
-            self._came_back(revision, started)
+            # Whichever try it is that happened, the start of the first one is a safe beginning of the deadline.
+            self._came_back(revision, min(self._tries.values()))
             return revision
 
-    async def _settle(self, failed: GuardFailed, tries: list[bytes]) -> int:
+    async def _settle(self, failed: GuardFailed) -> int:
         """The guard failed: an earlier try of this beat is in the store, or we were declared dead."""
         while True:
             try:
@@ -169,12 +169,13 @@ class Membership:
             except (NotApplied, Unavailable, InDoubt):
                 await trio.sleep(RETRY)
                 continue
-            if there is not None and there.value in tries:
+            if there is not None and there.value in self._tries:
                 return there.revision
             raise Ended("this keeper was declared dead by another") from failed
 
     def _came_back(self, revision: int, started: float) -> None:
         self._revision = revision
+        self._tries.clear()
         self.acknowledged = max(self.acknowledged, revision)
         self._started[revision] = started
         own = self._replica.registry.keepers.get(self.keeper)
@@ -197,16 +198,15 @@ class Membership:
         for each in reached:
             deadline = self._started.pop(each) + self._ttl
             self._reached.set()
-            if deadline > self.deadline:
-                self.deadline = deadline
-                self.renewed()
+            self.deadline = max(self.deadline, deadline)
 
     def _look_at_clock(self, keeper: int) -> None:
         registered = self._replica.registry.keepers.get(keeper)
         if registered is None or keeper in self._skewed:
             return
         ahead = registered.item.wall - self._now_ms()
-        if abs(ahead) > CLOCK_SKEW + self._ttl * 1000:
+        # A beat may be late here, so only one from the future is proof; whoever is behind sees that of the other.
+        if ahead > CLOCK_SKEW or ahead < -(CLOCK_SKEW + self._ttl * 1000):
             self._skewed.add(keeper)
             log.warning("another keeper's wall clock differs", extra={"keeper": keeper, "ahead_ms": ahead})
 
@@ -216,6 +216,7 @@ class Membership:
         for other in [each for each in self._silence if each not in keepers]:
             del self._silence[other]
             self._declaring.discard(other)
+            self._skewed.discard(other)
         for other, silent in self._silence.items():
             if silent >= keepers[other].item.ttl / 1000 and other not in self._declaring:
                 self.declare(other)

@@ -187,6 +187,11 @@ class Planner:
             view.undo()
             self._refuse(batch, request, refused.code, NOTHING, at_once)
             return True
+        except Exception:  # the barrier: no request may end the keeper, and the next one when its client moves on
+            log.exception("planning a request failed; answered MarshallingError, as PrepRequestProcessor does")
+            view.undo()
+            batch.refused(request, Code.MARSHALLING_ERROR, NOTHING)
+            return True
         if not view.changes:
             self._refuse(batch, request, 0, answer, at_once)
             return True
