@@ -15,6 +15,7 @@ import pytest
 from tests.bench import contestants, growth, light, size
 from tests.bench.asking import Cell, Figure, ask, zkload
 from tests.bench.contestants import Server
+from tests.bench.size import busy
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SECONDS = float(os.environ.get("SECONDS_EACH", "2"))
@@ -42,12 +43,20 @@ def rounds(
         for _ in range(ROUNDS):
             for name in names:
                 if name in servers:
-                    figures.setdefault((name, cell), []).append(ask(servers[name].address, cell, SECONDS))
+                    figures.setdefault((name, cell), []).append(measured(servers[name], cell))
     return figures
 
 
+def measured(server: Server, cell: Cell) -> Figure:
+    """Ask, and look at what it cost the server: on a busy machine the steadier figure."""
+    before = sum(map(busy, server.pids))
+    figure = ask(server.address, cell, SECONDS)
+    spent = sum(map(busy, server.pids)) - before
+    return figure._replace(cpu=spent / (figure.rate * SECONDS) * 1e6)
+
+
 def show(rows: Iterable[Row], figures: Mapping[tuple[str, Cell], list[Figure]]) -> None:
-    """Print them, with ratios of medians."""
+    """Print them, with ratios of medians. (`cpu`: of the server, for one request.)"""
     for row in rows:
         ours, theirs = figures.get((row.ours, row.cell)), figures.get((row.theirs, row.cell))
         if ours is None:
@@ -68,8 +77,8 @@ def median(figures: Iterable[Figure]) -> float:
 
 def summary(figures: list[Figure]) -> str:
     rates = [each.rate for each in figures]
-    p99 = statistics.median(each.p99 for each in figures)
-    return f"{median(figures):8.0f}/s [{min(rates):.0f}..{max(rates):.0f}] p99 {p99:.2f} ms"
+    p99, cpu = (statistics.median(values) for values in ([f.p99 for f in figures], [f.cpu for f in figures]))
+    return f"{median(figures):8.0f}/s [{min(rates):.0f}..{max(rates):.0f}] p99 {p99:.2f} ms cpu {cpu:.0f} us"
 
 
 @contextlib.contextmanager
