@@ -107,7 +107,7 @@ class Sender:
                     ) from failed
                 if not doubt or before is None:
                     raise
-                return await self._empty(commit, before, before_rev)
+                return await self._empty(commit, before_rev)
             except (NotApplied, Unavailable, Rejected):
                 if not doubt:
                     raise
@@ -123,7 +123,7 @@ class Sender:
             return await self._store.commit(commit)
         raise InDoubt(f"no answer within {limit:g} s")
 
-    async def _empty(self, commit: Commit, before: Head, before_rev: int) -> Receipt:
+    async def _empty(self, commit: Commit, before_rev: int) -> Receipt:
         """Make sure that no copy of `commit` can happen any more, or find that one did."""
         head = commit.head
         if head is None:

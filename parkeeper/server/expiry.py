@@ -94,10 +94,10 @@ class Expiry:
                 self.expired += 1
                 log.info("session expired", extra={"session": f"{session:#x}", "timeout_ms": record.timeout})
                 return
-            now = self._replica.sessions.get(session)
-            if now is not None and now.owner == self._sessions.keeper and session not in self._sessions.clocks:
+            now, clocks = self._replica.sessions.get(session), self._sessions.clocks
+            if now is not None and now.owner == self._sessions.keeper and session not in clocks:
                 # Heard of again, or the store would not take it: a session without a clock would live for ever.
-                self._sessions.clocks.touch(session, trio.current_time() + now.timeout / 1000)
+                clocks.touch(session, trio.current_time() + now.timeout / 1000)
                 self._look_again()
 
         self._submit(

@@ -111,8 +111,11 @@ class Janitor:
             now, orphans = self._replica.sessions.get(session), self._sessions.orphans
             if code == 0:
                 log.info("session of a keeper that is gone closed", extra={"session": f"{session:#x}"})
-            elif now is not None and now.owner not in self._replica.registry.keepers and session not in orphans:
-                orphans.touch(session, trio.current_time() + now.timeout / 1000)  # the store would not take it
+                return
+            orphan = now is not None and now.owner not in self._replica.registry.keepers
+            if now is not None and orphan and session not in orphans:
+                # The store would not take it: without a clock it would live for ever.
+                orphans.touch(session, trio.current_time() + now.timeout / 1000)
 
         record = CloseSession(session, expected)
         self._submit(Request(CLOSE_SESSION, record, 0, None, NOBODY, Silent(done)))
@@ -148,7 +151,8 @@ class Janitor:
             since = self._gone_since.setdefault(keeper, now)
             if self.on_duty and now - since >= self._options.forget_after:
                 self._forget(keeper, {f"keeper/{keeper}": 0, f"head/{keeper}": head}, [f"head/{keeper}"])
-        for keeper in {*registry.fences, *registry.turns}:  # (a ticket is written without a guard, perhaps late)
+        # A ticket is written without a guard, so perhaps late.
+        for keeper in {*registry.fences, *registry.turns}:
             if keeper not in registry.keepers and keeper not in registry.heads and self.on_duty:
                 self._forget(keeper, {f"keeper/{keeper}": 0, f"head/{keeper}": 0}, [])
 

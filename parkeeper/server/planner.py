@@ -187,8 +187,8 @@ class Planner:
             view.undo()
             self._refuse(batch, request, refused.code, NOTHING, at_once)
             return True
-        except Exception:  # the barrier: no request may end the keeper, and the next one when its client moves on
-            log.exception("planning a request failed; answered MarshallingError, as PrepRequestProcessor does")
+        except Exception:  # the barrier: no request may end this keeper, then the one its client goes to
+            log.exception("planning a request failed; MarshallingError, as PrepRequestProcessor answers")
             view.undo()
             batch.refused(request, Code.MARSHALLING_ERROR, NOTHING)
             return True
