@@ -10,8 +10,9 @@ import trio
 import trio.testing
 
 from parkeeper.options import Limits, Options
-from parkeeper.server.listener import Admission
+from parkeeper.server.keeper import Keeper
 from parkeeper.server.transport import AnyStream
+from parkeeper.store.memory import MemoryStore
 from tests.server.stage import Client, create, get_data, request, set_data, stage
 
 HERE = Path(__file__).parent
@@ -133,12 +134,23 @@ async def test_readers_pause_while_too_much_is_in_flight():
 
 
 async def test_connections_are_limited_by_number():
-    """Of all addresses together; one that leaves makes room."""
-    refused: list[int] = []
-    admitted = Admission.by(Options(limits=Limits(connections=2)), lambda: refused.append(1))
-    assert admitted.enter("10.0.0.1")
-    assert admitted.enter("10.0.0.2")
-    assert not admitted.enter("10.0.0.3")
-    admitted.leave("10.0.0.1")
-    assert admitted.enter("10.0.0.3")
-    assert len(refused) == 1
+    """Of all addresses together: one too many is closed at once, and counted; one that leaves makes room."""
+    keeper = Keeper(MemoryStore(), Options(limits=Limits(connections=1)))
+    async with trio.open_nursery() as nursery:
+        [(host, port)] = await nursery.start(keeper.run, [("127.0.0.1", 0)])
+        one = Client(await trio.open_tcp_stream(host, port))
+        await one.connect()
+        two = Client(await trio.open_tcp_stream(host, port))
+        assert await two.ended()
+        await two.stream.aclose()
+        assert keeper.stats.rejected == 1
+        await one.send(request(1, -11))
+        assert (await one.answer()).err == 0
+        assert await one.ended()
+        await one.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        three = Client(await trio.open_tcp_stream(host, port))
+        await three.connect()
+        assert three.session
+        await three.stream.aclose()
+        keeper.stop()
