@@ -120,6 +120,10 @@ class Committer:
     async def drained(self) -> None:
         """Wait until nothing waits or is under way; whoever comes from now on is abandoned at the end."""
         self._closed = True
+        await self.settled()
+
+    async def settled(self) -> None:
+        """Wait until nothing waits or is under way."""
         while self._planner or self._errands or not self._idle.is_set():
             await self._idle.wait()
             await trio.lowlevel.checkpoint()

@@ -26,7 +26,7 @@ from parkeeper.testing.line import Line
 from parkeeper.testing.looks import Node, SessionInfo, SessionName, Tree, Watch
 from parkeeper.testing.member import Member
 from parkeeper.testing.notices import Bell
-from parkeeper.testing.records import KEPT, Record, Recorder
+from parkeeper.testing.records import KEPT, Record, Recorder, render
 from parkeeper.testing.rules import Fault, Rules, error_code
 from parkeeper.tree.replica import Replica
 from parkeeper.wire.codes import Code
@@ -163,7 +163,7 @@ class AsyncEnsemble(Fleet):
         self,
         times: int = 1,
         *,
-        op: str | None = None,
+        op: str | int | None = None,
         path: str | None = None,
         error: str | int = "CONNECTION_LOSS",
         after: bool = False,
@@ -174,7 +174,7 @@ class AsyncEnsemble(Fleet):
 
         Args:
             times: how many.
-            op: ZooKeeper's name of the operation, `create` for every way to create; None: any.
+            op: ZooKeeper's name or number of the operation, `create` for every way to create; None: any.
             path: pattern (`/locks/*`) that its path must match, or one of a multi's; None: any.
             error: name or number.
             after: whether they take effect all the same.
@@ -187,7 +187,7 @@ class AsyncEnsemble(Fleet):
         self,
         times: int = 1,
         *,
-        op: str | None = None,
+        op: str | int | None = None,
         path: str | None = None,
         after: bool = True,
         session: SessionName | None = None,
@@ -238,6 +238,10 @@ class AsyncEnsemble(Fleet):
         """Session -> its last requests (with what became of them) and events, oldest first; sessions that ended too."""
         return self._recorder.all()
 
+    def report(self) -> str:
+        """The last requests and events of every session, as text."""
+        return render(self._recorder.all())
+
     def session_id(self, session: SessionName) -> int:
         """The id of a session.
 
@@ -273,6 +277,7 @@ class AsyncEnsemble(Fleet):
         self._rules.clear()
         for member in self._members:
             await member.kill()
+            member.killed.clear()
             member.line.open()
             member.line.delay = 0.0
         if not self.backend.in_memory and self.backend.kept:
@@ -289,7 +294,7 @@ class AsyncEnsemble(Fleet):
     async def _spoil(
         self,
         times: int,
-        op: str | None,
+        op: str | int | None,
         path: str | None,
         error: int | None,
         after: bool,
@@ -301,12 +306,13 @@ class AsyncEnsemble(Fleet):
         return self._rules.add(Fault(op, path, error, after, id, keeper, times))
 
     async def _cut(self, session: int) -> None:
-        for member in self._members:
-            for tap in [each for each in member.line.taps if each.session == session]:
-                await tap.cut()
-        await self.wait_until(
-            lambda: not any(tap.session == session for each in self._members for tap in each.line.taps)
-        )
+        """Break the connections a session has now; the next one may be there before this returns."""
+        held = [
+            (each.line, tap) for each in self._members for tap in each.line.taps if tap.session == session
+        ]
+        for _, tap in held:
+            await tap.cut()
+        await self.wait_until(lambda: not any(tap in line.taps for line, tap in held))
 
     def _serving(self) -> Incarnation:
         """One that can commit."""

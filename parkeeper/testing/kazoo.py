@@ -3,7 +3,8 @@
     from parkeeper.testing.kazoo import KazooTestCase, KazooTestHarness   # was: from kazoo.testing import ...
 
 or nothing changed in the tests, and `PARKEEPER_KAZOO_HARNESS=1` in the environment of pytest. The size of the cluster
-is `ZOOKEEPER_CLUSTER_SIZE`, 3 by default, as there; ports are free ones. TLS and SASL are not there.
+is `ZOOKEEPER_CLUSTER_SIZE`, 3 by default, as there. Ports are free ones, or, for tests that know theirs by heart, those
+from `ZOOKEEPER_PORT_OFFSET` on (20000: 20000, 20010, 20020). TLS, SASL and reconfig are not there.
 """
 
 # pyright: basic
@@ -105,7 +106,11 @@ class Cluster:
         """Start the servers that are down."""
         if self._ensemble is None:
             options = replace(default_options(), super_digest=SUPER_DIGEST)
-            self._ensemble = self._stack.enter_context(Ensemble(len(self._servers), options=options))
+            size, offset = len(self._servers), os.environ.get("ZOOKEEPER_PORT_OFFSET")
+            bind = (
+                [] if offset is None else [("127.0.0.1", int(offset) + 10 * number) for number in range(size)]
+            )
+            self._ensemble = self._stack.enter_context(Ensemble(size, options=options, bind=bind))
         else:
             self._ensemble.start()
 

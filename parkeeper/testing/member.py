@@ -74,7 +74,8 @@ class Member:
         store: the faulty store of the keeper that lives, or lived last.
         keeper: None while it is down.
         address: host and port, None without sockets.
-        paused: whether it was.
+        killed: ids its keepers had when they were killed.
+        paused: whether it is.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Member:
         self.line = line
         self.keeper: Keeper | None = None
         self.address: tuple[str, int] | None = None
+        self.killed: set[int] = set()
         self._options = options
         self._backend = backend
         self._clock = clock
@@ -176,6 +178,8 @@ class Member:
     async def kill(self) -> None:
         """No goodbye to anybody."""
         if self.keeper is not None:
+            if self.incarnation is not None:
+                self.killed.add(self.incarnation.keeper)
             self._scope.cancel("killed by a test")
             await self._ended.wait()
         self._pause.close()

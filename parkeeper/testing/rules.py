@@ -49,7 +49,7 @@ class Fault:
     """What happens to the next requests of a kind.
 
     Args:
-        op: name of the operation (`create` is every way to create, `create2` just that one), None: any but pings.
+        op: number or name of the operation (`create` is every way to create, `create2` just that one), None: any but pings.
         path: pattern that one of its paths must match (`*` also matches slashes), None: any.
         error: code it is answered with; None: the connection breaks.
         after: whether it takes effect.
@@ -61,7 +61,7 @@ class Fault:
         hits: how many it has met.
     """
 
-    op: str | None
+    op: str | int | None
     path: str | None
     error: int | None
     after: bool
@@ -71,12 +71,8 @@ class Fault:
     hits: int = 0
 
     def __post_init__(self) -> None:
-        if self.op is not None:
-            self.op = self.op.replace("_", "").casefold()
-            if self.op not in _WORDS:
-                raise ValueError(
-                    f"{self.op!r} is no operation; there are: {', '.join(sorted(_NAMES.values()))}"
-                )
+        if isinstance(self.op, str):
+            self.op = _kind(self.op)
 
     def cancel(self) -> None:
         """It meets nothing more."""
@@ -86,7 +82,9 @@ class Fault:
         """Whether it is for this request."""
         if self.left <= 0 or self.session not in (None, session) or self.keeper not in (None, keeper):
             return False
-        if self.op is not None and not _is_a(operation_name(op).casefold(), self.op):
+        if isinstance(self.op, int) and self.op != op:
+            return False
+        if isinstance(self.op, str) and not _is_a(operation_name(op).casefold(), self.op):
             return False
         return self.path is None or any(fnmatchcase(path, self.path) for path in paths_of(record))
 
@@ -95,6 +93,18 @@ class Fault:
             return "its reply was lost" if self.after else "the request was lost"
         when = "after it took effect" if self.after else "before it took effect"
         return f"failed by the test {when}"
+
+
+def _kind(name: str) -> str:
+    """An operation's name as it is compared.
+
+    Raises:
+        ValueError: there is none.
+    """
+    word = name.replace("_", "").casefold()
+    if word not in _WORDS:
+        raise ValueError(f"{name!r} is no operation; there are: {', '.join(sorted(_NAMES.values()))}")
+    return word
 
 
 def _is_a(name: str, kind: str) -> bool:

@@ -109,8 +109,23 @@ async def test_advance_ends_the_sessions_of_a_keeper_that_is_gone() -> None:
     async with inside(2) as ensemble:
         client = await connect(ensemble, 1, timeout=5_000)
         assert await client.create("/e", flags=1) == "/e"
+        await client.vanish()  # a stop would wait for it to take the last of its replies
         await ensemble.stop(1)
         await ensemble.advance(4)
+        assert set(ensemble.tree()) == {"/e"}
+        await ensemble.advance(2)
+        assert ensemble.tree() == {}
+
+
+async def test_advance_has_a_killed_keeper_declared_dead() -> None:
+    """Its sessions have their full timeout from then on; less than its TTL changes nothing for them."""
+    async with inside(2) as ensemble:
+        client = await connect(ensemble, 1, timeout=5_000)
+        assert await client.create("/e", flags=1) == "/e"
+        await ensemble.kill(1)
+        await ensemble.advance(5.5)
+        assert set(ensemble.tree()) == {"/e"}
+        await ensemble.advance(6 + 4)
         assert set(ensemble.tree()) == {"/e"}
         await ensemble.advance(2)
         assert ensemble.tree() == {}

@@ -256,7 +256,7 @@ def test_faults_meet_only_what_they_are_for(two: Ensemble) -> None:
     """Operation, path, session and keeper; multis by any of their paths; cleared, nothing."""
     with client_of(two.host(0)) as client, client_of(two.host(1)) as other:
         two.fail(op="getData", path="/x", error=-101, session=client)
-        two.fail(op="exists", keeper=1, error="NoNodeError")
+        two.fail(op=3, keeper=1, error="NoNodeError")
         two.fail(op="multi", path="/m/*", error="SESSION_EXPIRED")
         assert client.get("/")[0] == b""
         assert client.exists("/") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import ROOT
+from tests.servers import Etcd
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +59,7 @@ def run(tmp_path: Path) -> Run:
     def go(source: str, *options: str, ini: str = "", **environment: str) -> Outcome:
         (tmp_path / "test_it.py").write_text(textwrap.dedent(CLIENT) + textwrap.dedent(source))
         (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n" + ini)
-        command = [sys.executable, "-m", "pytest", "-p", "parkeeper.testing.plugin", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider"]
         said = subprocess.run(
             [*command, *options],
             cwd=tmp_path,
@@ -149,6 +151,27 @@ def test_a_backend_is_used_and_cleared_away(run: Run, tmp_path: Path) -> None:
     )
     assert outcome.counts() == {"passed": 2}, outcome.text
     assert not list(tmp_path.glob("zk.db*"))
+
+
+def test_a_real_etcd_is_used_by_every_worker_under_names_of_its_own(run: Run, etcd: Etcd) -> None:
+    """The same tests, only the URL is another."""
+    outcome = run(
+        """
+        @pytest.mark.parametrize("number", range(8))
+        def test_it(zookeeper, number):
+            assert zookeeper.tree() == {}
+            with client_of(zookeeper) as client:
+                client.create("/a", ephemeral=True)
+                zookeeper.expire("/a")
+                assert zookeeper.tree() == {}
+                zookeeper.load({"/b": "1"})
+        """,
+        "-n2",
+        ini=f"zookeeper_backend = {etcd.url}\n",
+    )
+    assert outcome.counts() == {"passed": 8}, outcome.text
+    prefix, end = (base64.b64encode(each).decode() for each in (b"parkeeper-test/", b"parkeeper-test0"))
+    assert "kvs" not in etcd.call("kv/range", {"key": prefix, "range_end": end})
 
 
 def test_a_failed_test_shows_what_was_asked(run: Run) -> None:
