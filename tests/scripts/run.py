@@ -76,13 +76,15 @@ class Runner:
         conn = step.conn
         if isinstance(step, Connect):
             self._connect(step)
-        elif isinstance(step, Drop):
-            self._clients.pop(conn).close()
-        elif isinstance(step, Expire):
-            self._expire(conn)
         elif isinstance(step, Bytes):
             self._client(conn).send_bytes(step.data)
             self._read_until_closed(conn)
+        elif isinstance(step, Expire):
+            self._expire(conn)
+        elif conn not in self._clients:
+            return  # the server closed it in an earlier step, where that is shown
+        elif isinstance(step, Drop):
+            self._clients.pop(conn).close()
         else:
             self._clients[conn].send_bytes(self._encode(conn, step.requests))
             if step.ends:
@@ -130,6 +132,8 @@ class Runner:
             self._read_until_closed(step.conn)
 
     def _expire(self, conn: int) -> None:
+        if conn not in self._granted:
+            return  # there never was a session, as the handshake shows
         session = f"0x{self._granted[conn][0]:x}"
         address = self._addresses[conn % len(self._addresses)]
 
