@@ -40,6 +40,10 @@ CLIENT = """
 """
 
 
+PLUGIN = ("-p", "no:parkeeper", "-p", "parkeeper.testing.plugin")
+"""Loaded by its module's name, whether or not the package is installed (then its entry point would load it, too)."""
+
+
 class Outcome:
     """What pytest said."""
 
