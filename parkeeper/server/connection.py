@@ -235,8 +235,13 @@ class Connection:
             self.attachment,
         )
         high, queue, size = outbox.high, responses.queue, 0
+        lease = self._services.lease
         while True:
             started = trio.current_time()
+            if started > lease.deadline:
+                # Past the serve deadline (a pause of the process, say): others may have taken our sessions.
+                self.drop("the keeper may not serve any longer")
+                return
             attachment.touched = started
             entered = responses.entered
             for frame in frames:

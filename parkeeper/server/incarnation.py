@@ -129,8 +129,10 @@ class Incarnation:
         self.lost("the namespace was removed from the store")
 
     def stop(self) -> None:
-        """Stop cleanly: finish what is in flight, say goodbye, end."""
+        """Stop cleanly: finish what is in flight, say goodbye, end. Before it is registered there is nothing to end."""
         self._stopping.set()
+        if not self.keeper:
+            self._scope.cancel("stopped before it was registered")
 
     async def run(self) -> str:
         """Live; returns the reason of the end, "" after a clean stop.
@@ -210,8 +212,11 @@ class Incarnation:
                 receipt = await sender.send(commit, None, 0)
             except GuardFailed as failed:
                 self.applier.forget(own)
+                if failed.newest <= commit.seen:
+                    raise Ended(
+                        f"replica and store disagree about the keepers: a registration was refused at {failed.newest}"
+                    ) from failed
                 await self.applier.wait_for(failed.newest)
-                await trio.sleep(RETRY if failed.newest <= commit.seen else 0)
             except (NotApplied, Unavailable, Rejected) as error:
                 self.applier.forget(own)
                 log.info(
@@ -257,6 +262,7 @@ class Incarnation:
             room=self.committer.room,
             join_sync=syncer.join,
             catch_up=self._catch_up,
+            lease=self.membership,
             flusher=self.flusher,
             stats=around.stats,
             now_ms=around.now_ms,

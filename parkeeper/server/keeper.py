@@ -42,6 +42,12 @@ _SHORT = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
 SHORT_PAUSE = 0.1
 """Seconds before accepting is tried again then."""
 
+SHORT_LIFE = 1.0
+"""Seconds an incarnation must have lived for the next one to begin without a pause."""
+
+KEPT_REASONS = 100
+"""Why incarnations ended is remembered for so many of them."""
+
 DENIED_PAUSE = 5.0
 """Seconds between tries to come back to a store that refuses our credentials."""
 
@@ -65,7 +71,7 @@ class Keeper:
     Attributes:
         stats: counters.
         commits: counters of commits.
-        reasons: why incarnations ended, oldest first.
+        reasons: why the latest incarnations ended, oldest first.
         serving: state.
         incarnation: the one that lives now, None between two.
         words: answers four-letter words; set before `run`.
@@ -194,6 +200,7 @@ class Keeper:
 
     async def _live(self, around: Surroundings) -> None:
         self.incarnation = incarnation = Incarnation(around)
+        begun = trio.current_time()
         try:
             reason = await incarnation.run()
         except* _WORTH_WAITING as group:
@@ -208,9 +215,12 @@ class Keeper:
             self.incarnation = None
         if reason:
             self.reasons.append(reason)
+            del self.reasons[:-KEPT_REASONS]
             log.warning("this incarnation of the keeper ended; loading anew", extra={"reason": reason})
-            if not incarnation.keeper:  # it did not even come to register: no better at once, as on a full disk
-                await self._pause()
+            if trio.current_time() - begun < SHORT_LIFE:
+                await (
+                    self._pause()
+                )  # no better at once, as on a full disk; and every registration uses an id up
             if not self.store.limits.shared:
                 await self.store.aclose()
                 await self._open(float("inf"))

@@ -24,6 +24,15 @@ class Seen(Enum):
     AHEAD = "not known here: the client must try another server"
 
 
+class Lease(Protocol):
+    """Until when this keeper may serve (PROTOCOL section 6)."""
+
+    @property
+    def deadline(self) -> float:
+        """Trio time past which nothing is answered."""
+        ...
+
+
 class Sessions(Protocol):
     """The sessions this keeper holds the clocks of."""
 
@@ -61,6 +70,7 @@ class Services:
         room: waits while too much is in flight in the whole keeper.
         join_sync: calls back once the replica has reached a `head()` that began after this call.
         catch_up: tries to reach a zxid a client has seen.
+        lease: until when anybody may be answered; readers look once per slice.
         flusher: sends what did not come from the reader.
         stats: counters.
         now_ms: wall clock, ms since 1970.
@@ -76,6 +86,7 @@ class Services:
     room: Callable[[], Awaitable[None]]
     join_sync: Callable[[Callable[[], None]], None]
     catch_up: Callable[[int], Awaitable[Seen]]
+    lease: Lease
     flusher: Flusher
     stats: ServerStats
     now_ms: Callable[[], int]

@@ -4,6 +4,10 @@
 is 1 today; all numbers are big-endian. A zxid field is a real zxid, or a negative number ~i: "the revision that wrote
 this key, position i" (PROTOCOL section 1, `parkeeper.tree.zxid`). Whoever reads the item resolves it.
 
+No commit writes the value that stands there already, with one exception: a znode that is deleted and made anew in
+one commit can get the very bytes of the one before in `node/`, `stat/` and `kids/` (same ms, same positions), and so
+can `kids/` when its creations are used up. A store that drops such a write has to tell commits apart by itself.
+
 | item    | after the format byte |
 | ------- | --------------------- |
 | node    | u8 1 if the data it was created with is null, i64 czxid, i64 ctime (ms), i32 aversion, i64 stored owner, u32 length and u32 CRC-32 of that data, then the ACL as a jute vector |

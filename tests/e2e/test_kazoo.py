@@ -72,7 +72,9 @@ def test_sequences_and_ephemerals(connect: Connect) -> None:
     one, two = connect(), connect()
     one.create("/q")
     two.sync("/q")
-    names = [client.create("/q/n-", ephemeral=client is one, sequence=True) for client in (one, two, one, two)]
+    names = [
+        client.create("/q/n-", ephemeral=client is one, sequence=True) for client in (one, two, one, two)
+    ]
     assert names == [f"/q/n-{number:010d}" for number in range(4)]
     assert one.get("/q/n-0000000000")[1].ephemeralOwner == one.client_id[0]
     one.stop()
@@ -145,7 +147,9 @@ def test_acls_with_digest_auth(connect: Connect) -> None:
     owner, other = connect(), connect()
     owner.add_auth("digest", "ann:secret")
     owner.create("/mine", b"x", acl=[make_digest_acl("ann", "secret", all=True)])
-    owner.create("/readable", b"y", acl=[make_acl("world", "anyone", read=True), make_acl("auth", "", all=True)])
+    owner.create(
+        "/readable", b"y", acl=[make_acl("world", "anyone", read=True), make_acl("auth", "", all=True)]
+    )
     other.sync("/mine")
     with pytest.raises(NoAuthError):
         other.get("/mine")

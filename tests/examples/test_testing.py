@@ -38,7 +38,7 @@ def run(*command: str, folder: Path) -> str:
 def pytest_on(file: str, *options: str) -> str:
     """Without this repository's settings."""
     settings = ("-c", os.devnull, "--rootdir", str(TESTING), "-p", "no:cacheprovider")
-    plugin = ("-p", "parkeeper.testing.plugin")
+    plugin = ("-p", "no:parkeeper", "-p", "parkeeper.testing.plugin")
     return run(sys.executable, "-m", "pytest", *settings, *plugin, *options, file, folder=TESTING)
 
 

@@ -124,6 +124,7 @@ class Keeper:
     Attributes:
         flight: the own commit that happened and is not applied yet.
         at: how much of the log was delivered.
+        fence: revision of its fence when it planned last: what is planned rests on its sessions being its own then.
     """
 
     def __init__(self, ledger: Ledger, id: int) -> None:
@@ -131,6 +132,7 @@ class Keeper:
         self.id = id
         self.watches = WatchTable()
         self.flight: Flight | None = None
+        self.fence = 0
         self.load()
 
     def load(self) -> None:
@@ -151,6 +153,7 @@ class Keeper:
     ) -> Batch[Asked]:
         """Plan requests into one batch, up to the first that no longer fits."""
         batch = Batch[Asked](View(self.replica, now, self.id), fits)
+        self.fence = self.replica.registry.fences.get(self.id, 0)
         for each in asked:
             if self.alive(each, batch.view) and not plan_one(batch, each):
                 break
@@ -167,7 +170,7 @@ class Keeper:
         sealed = batch.seal()
         guards = {
             **sealed.guards,
-            f"fence/{self.id}": self.replica.registry.fences.get(self.id, 0),
+            f"fence/{self.id}": self.fence,
             f"head/{self.id}": self.ledger.revision_of(f"head/{self.id}"),
         }
         fences = {f"fence/{each}": encode_fence(self.id, 1, 1, self.ledger.revision) for each in batch.taken}

@@ -196,13 +196,30 @@ def test_claim_of_one_that_is_closing(bench):
     assert bench.code(*claim) == EXPIRED
 
 
-def test_close_of_another_keepers(bench):
-    """Its keeper is fenced off: an ephemeral that one was about to create never is."""
+def test_close_of_another_live_keepers(bench):
+    """It is not ours to close: its keeper may have created an ephemeral of it that we have not seen."""
+    second(bench)
+    outcome = bench.ask(CLOSE_SESSION, CloseSession(THEIRS))
+    assert (outcome.code, outcome.guards) == (MOVED_ON, bench.revisions(f"session/{THEIRS}"))
+
+
+def test_close_of_another_keepers_that_is_closing(bench):
+    """Anybody ends what its owner began: nothing is created by it any more."""
+    other = second(bench)
+    for path in ("/1", "/2"):
+        send(other, Asked(1, Create(path, b"", OPEN, 1), THEIRS, ROOT))
+    send(other, Asked(CLOSE_SESSION, CloseSession(THEIRS), most=1))
+    bench.keeper.catch_up()
+    assert bench.code(CLOSE_SESSION, CloseSession(THEIRS)) == 0
+    assert set(bench.replica.nodes).isdisjoint({"/1", "/2"})
+
+
+def test_close_of_one_whose_keeper_is_gone(bench):
+    """The janitor's work; nobody is fenced off any more."""
     other = second(bench)
     send(other, Asked(1, Create("/e", b"", OPEN, 1), THEIRS, ROOT))
+    bench.ledger.commit(1, {}, {"fence/2": b"dead"}, ["keeper/2"], b"")
     bench.keeper.catch_up()
-    planned = other.plan([Asked(1, Create("/f", b"", OPEN, 1), THEIRS)], 1_000)
-    assert bench.code(CLOSE_SESSION, CloseSession(THEIRS)) == 0
+    assert bench.code(CLOSE_SESSION, CloseSession(THEIRS, bench.replica.sessions[THEIRS].rev)) == 0
     assert bench.puts.keys() == {"kids/"}
-    assert other.send(planned) is None
-    assert set(bench.replica.nodes).isdisjoint({"/e", "/f"})
+    assert "/e" not in bench.replica.nodes
