@@ -146,6 +146,10 @@ class View:
         table = self._sessions.table
         return table[session] if session in table else self.replica.sessions.get(session)
 
+    def head(self, keeper: int) -> None:
+        """Guard that a keeper committed nothing that this replica has not seen."""
+        self.looked[f"head/{keeper}"] = self.replica.registry.heads.get(keeper, 0)
+
     def guarded_session(self, session: int) -> Session | None:
         """A session, guarding its record."""
         base = self.replica.sessions.get(session)
@@ -221,6 +225,8 @@ def revision_of(replica: Replica, name: str) -> int:
     if kind == "session":
         session = replica.sessions.get(int(rest))
         return session.rev if session is not None else 0
+    if kind == "head":
+        return replica.registry.heads.get(int(rest), 0)
     node = replica.nodes.get("/" + rest)
     if node is None:
         return 0

@@ -13,12 +13,12 @@ from tests.e2e.test_kazoo import Seen
 
 def together(*jobs: Callable[[], None]) -> None:
     """Run jobs on threads of their own until all are done."""
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def run(job: Callable[[], None]) -> None:
         try:
             job()
-        except BaseException as error:  # told to the test's own thread below
+        except Exception as error:  # noqa: BLE001  # told to the test's own thread below
             failures.append(error)
 
     threads = [threading.Thread(target=run, args=(job,), daemon=True) for job in jobs]

@@ -53,8 +53,7 @@ async def test_sequences_from_three_keepers_are_dense_and_unique(autojump_clock:
         made: list[str | int] = []
 
         async def work(client: Client) -> None:
-            for _ in range(20):
-                made.append(await client.create("/q/n-", flags=2))
+            made.extend([await client.create("/q/n-", flags=2) for _ in range(20)])
 
         async with trio.open_nursery() as nursery:
             for client in clients:

@@ -315,8 +315,7 @@ class Plain:
         found = self.sessions.get(call.record.session)
         if found is None:
             raise Refusal(-112)
-        theirs = found.keeper != call.keeper
-        if (theirs or call.record.expected not in (None, found.revision)) and not found.closing:
+        if call.record.expected not in (None, found.revision) and not found.closing:
             raise Refusal(-103)
         return self._end(call, call.record.session)
 

@@ -58,6 +58,8 @@ def test_looking_notes_guards(bench, view):
     view.node("/")
     view.guarded_session(MINE)
     view.guarded_session(99)
+    view.head(1)
+    view.head(9)
     names = (
         "node/p",
         "stat/p",

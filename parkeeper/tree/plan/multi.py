@@ -29,7 +29,8 @@ def multi(view: View, record: object, context: Context) -> Answer:
         try:
             results.append((op, _operation(view, op, each, context)))
         except Refused as refused:
-            if refused.code == Code.MARSHALLING_ERROR:  # no KeeperException: the whole request is answered with it
+            # No KeeperException in ZooKeeper: the whole request is answered with it.
+            if refused.code == Code.MARSHALLING_ERROR:
                 raise
             view.undo()
             after = len(operations) - done - 1

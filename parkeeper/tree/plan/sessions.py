@@ -44,20 +44,20 @@ def claim_session(view: View, record: object, context: Context) -> Answer:
 def close_session(view: View, record: object, context: Context) -> Answer:
     """The session and its ephemerals go, in the order they were created, under one zxid.
 
-    Only its owner closes it, or anybody once the owner is gone or has marked it closing: a live owner may have
-    created an ephemeral that this replica has not seen, and no guard would tell.
+    That of another live keeper rests on that keeper's head as well: it may have created an ephemeral that this
+    replica has not seen, and no other guard would tell.
 
-    Refused(SESSION_EXPIRED) if it is gone; Refused(BAD_VERSION) if it is another live keeper's, or if a clock decided
-    so and the record moved.
+    Refused(SESSION_EXPIRED) if it is gone; Refused(BAD_VERSION) if a clock decided so and the record moved.
     """
     session, expected = expect(record, CloseSession)
     found = view.guarded_session(session)
     if found is None:
         raise Refused(Code.SESSION_EXPIRED)
-    if not found.closing:
-        theirs = found.owner != view.keeper and found.owner in view.replica.registry.keepers
-        if theirs or expected not in (None, found.rev):
-            raise Refused(Code.BAD_VERSION)
+    if expected is not None and not found.closing and found.rev != expected:
+        raise Refused(Code.BAD_VERSION)
+    if found.owner != view.keeper and found.owner in view.replica.registry.keepers:
+        view.head(found.owner)
+        view.taken.add(found.owner)
     return _close(view, session, found, context)
 
 

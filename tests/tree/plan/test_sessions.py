@@ -197,10 +197,27 @@ def test_claim_of_one_that_is_closing(bench):
 
 
 def test_close_of_another_live_keepers(bench):
-    """It is not ours to close: its keeper may have created an ephemeral of it that we have not seen."""
-    second(bench)
-    outcome = bench.ask(CLOSE_SESSION, CloseSession(THEIRS))
-    assert (outcome.code, outcome.guards) == (MOVED_ON, bench.revisions(f"session/{THEIRS}"))
+    """It is fenced off, and what it committed is known: an ephemeral of it is deleted or never was."""
+    other = second(bench)
+    send(other, Asked(1, Create("/e", b"", OPEN, 1), THEIRS, ROOT))
+    bench.keeper.catch_up()
+    planned = other.plan([Asked(1, Create("/f", b"", OPEN, 1), THEIRS)], 1_000)
+    wanted = bench.revisions(f"session/{THEIRS}", "kids/", "head/2")
+    assert bench.ask(CLOSE_SESSION, CloseSession(THEIRS)).guards == wanted
+    assert other.send(planned) is None
+    assert set(bench.replica.nodes).isdisjoint({"/e", "/f"})
+
+
+def test_close_of_another_live_keepers_that_committed_meanwhile(bench):
+    """An ephemeral that we have not seen would outlive its session: the close loses, and is planned again."""
+    other = second(bench)
+    send(other, Asked(1, Create("/e", b"", OPEN, 1), THEIRS, ROOT))
+    batch = bench.keeper.plan([Asked(CLOSE_SESSION, CloseSession(THEIRS))], 1_000)
+    assert [change.path for change in batch.planned[0].changes] == [""]
+    assert bench.keeper.send(batch) is None
+    bench.keeper.catch_up()
+    assert bench.code(CLOSE_SESSION, CloseSession(THEIRS)) == 0
+    assert "/e" not in bench.replica.nodes
 
 
 def test_close_of_another_keepers_that_is_closing(bench):
