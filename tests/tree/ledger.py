@@ -105,6 +105,9 @@ class Ledger:
         replica = Replica(self.base)
         for _ in replica.load(items, self.newest):
             pass
+        for name, (_, revision) in self.items.items():
+            if name.startswith("head/"):
+                replica.registry.heads[int(name[5:])] = revision
         return replica
 
 
@@ -305,5 +308,6 @@ def picture(replica: Replica) -> dict[str, object]:
         "usage": {path: replica.quotas.stats_data(path) for path in nodes},
         "size": replica.data_size,
         "fences": dict(replica.registry.fences),
+        "heads": dict(replica.registry.heads),
         "keepers": dict(replica.registry.keepers),
     }

@@ -60,18 +60,9 @@ def test_looking_notes_guards(bench, view):
     view.guarded_session(99)
     view.head(1)
     view.head(9)
-    names = (
-        "node/p",
-        "stat/p",
-        "kids/p",
-        "node/no",
-        "stat/no",
-        "kids/no",
-        "node/",
-        f"session/{MINE}",
-        "session/99",
-    )
-    assert view.looked == bench.revisions(*names)
+    parts = [f"{kind}/{path}" for kind in ("node", "stat", "kids") for path in ("p", "no")]
+    names = ("node/", f"session/{MINE}", "session/99", "head/1", "head/9")
+    assert view.looked == bench.revisions(*parts, *names)
 
 
 def test_peeking_notes_nothing(bench, view):
