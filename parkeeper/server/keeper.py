@@ -243,9 +243,9 @@ class Keeper:
             try:
                 await self.store.open()
             except Unavailable as error:
+                log.warning("waiting for the store", extra={"reason": str(error)})
                 if trio.current_time() >= give_up:
                     raise
-                log.warning("waiting for the store", extra={"reason": str(error)})
                 await self._pause()
             else:
                 return

@@ -150,7 +150,7 @@ public final class Scenarios {
         say("mine " + (zk.exists("/z/s-0000000001", false).getEphemeralOwner() == zk.getSessionId()));
         zk.create("/z/null", null, Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT);
         say("null data " + (zk.getData("/z/null", false, null) == null));
-        zk.create("/z/ttl", new byte[0], Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL, stat, 100);
+        zk.create("/z/ttl", new byte[0], Ids.OPEN_ACL_UNSAFE, CreateMode.PERSISTENT_WITH_TTL, stat, 1500);
         create(zk, "/z/container", CreateMode.CONTAINER);
         create(zk, "/z/container/x");
         attempt("locked", () -> zk.create("/z/locked", null, Ids.READ_ACL_UNSAFE, CreateMode.PERSISTENT));
