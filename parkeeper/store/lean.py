@@ -110,10 +110,11 @@ class LeanTransport(httpx.AsyncBaseTransport):
             secured = Secured(tcp, self._context or ssl.create_default_context(), host)
             try:
                 await secured.do_handshake()
-            except BaseException as error:  # a cancel too
+            except (trio.BrokenResourceError, OSError) as error:
                 secured.close()
-                if isinstance(error, (trio.BrokenResourceError, OSError)):
-                    raise httpx.ConnectError(reason(error)) from error
+                raise httpx.ConnectError(reason(error)) from error
+            except BaseException:  # a cancel
+                secured.close()
                 raise
             return Connection(self.release, origin, secured)
         raise httpx.ConnectTimeout(f"no connection within {self._connect_time:g} s")

@@ -120,8 +120,8 @@ class AsyncEnsemble(Fleet):
         self._nursery.cancel_scope.cancel("the ensemble ends")
         try:
             if isinstance(error, Exception):  # the test's own: it is not to come out in a group
-                return await self._stack.__aexit__(None, None, None)
-            return await self._stack.__aexit__(kind, error, trace)
+                return await self._stack.__aexit__(None, None, None)  # noqa: ASYNC102  # the nursery it leaves is cancelled already
+            return await self._stack.__aexit__(kind, error, trace)  # noqa: ASYNC102  # the nursery it leaves is cancelled already
         finally:
             with trio.move_on_after(WAIT, shield=True):
                 await self.backend.remove()

@@ -100,7 +100,7 @@ class Ensemble:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         """Kill all keepers, and remove what is in the store."""
-        return await self._inner.__aexit__(kind, error, trace)
+        return await self._inner.__aexit__(kind, error, trace)  # noqa: ASYNC102  # it shields what it must
 
     # Where it is.
 

@@ -38,7 +38,7 @@ class Group:
         return await self._manager.__aenter__(), self.stores
 
     async def __aexit__(self, *error: object) -> None:
-        await self._manager.__aexit__(*error)  # type: ignore[arg-type]
+        await self._manager.__aexit__(*error)  # noqa: ASYNC102  # type: ignore[arg-type]
 
 
 async def test_a_lost_answer_is_settled_and_the_write_happened_once(autojump_clock: MockClock) -> None:

@@ -252,7 +252,7 @@ async def test_member_without_a_leader(cluster: Etcd) -> None:
             with pytest.raises(Unavailable, match="no leader"):
                 await store.head()
         finally:
-            await trio.to_thread.run_sync(cluster.start)
+            await trio.to_thread.run_sync(cluster.start)  # noqa: ASYNC102
 
 
 @pytest.mark.slow
