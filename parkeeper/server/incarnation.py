@@ -106,6 +106,7 @@ class Incarnation:
         self._reason = ""
         self._said_goodbye = False
         self._removed = False
+        self._loading = trio.CancelScope()
         self._scope = trio.CancelScope()
         self._stopping = trio.Event()
 
@@ -132,6 +133,7 @@ class Incarnation:
         """Stop cleanly: finish what is in flight, say goodbye, end. Before it is registered there is nothing to end."""
         self._stopping.set()
         if not self.keeper:
+            self._loading.cancel("stopped before it was loaded")
             self._scope.cancel("stopped before it was registered")
 
     async def run(self) -> str:
@@ -143,7 +145,12 @@ class Incarnation:
         """
         around = self._around
         around.commits.incarnations += 1
-        self.replica, self.meta, position, heads = await open_namespace(around.store, around.data_prefix)
+        loaded = None
+        with self._loading:
+            loaded = await open_namespace(around.store, around.data_prefix)
+        if loaded is None:
+            return ""
+        self.replica, self.meta, position, heads = loaded
         around.loaded()
         options, replica = around.options, self.replica
         tick = options.tick_time / 1000

@@ -94,6 +94,7 @@ class Keeper:
         self._now_ms = now_ms
         self.bound: list[tuple[str, int]] = []
         self._stop = trio.Event()
+        self._opening = trio.CancelScope()
         self._served = False
         self._give_up = 0.0
         self.reasons: list[str] = []
@@ -106,6 +107,7 @@ class Keeper:
     def stop(self) -> None:
         """Stop cleanly: finish commits in flight, flush replies, say goodbye to the store."""
         self._stop.set()
+        self._opening.cancel("the keeper stops")
         if self.incarnation is not None:
             self.incarnation.stop()
 
@@ -240,8 +242,10 @@ class Keeper:
         """Open the store, waiting for one that cannot be reached or has no leader."""
         give_up = trio.current_time() + patience
         while not self._stop.is_set():
+            self._opening = trio.CancelScope()
             try:
-                await self.store.open()
+                with self._opening:
+                    await self.store.open()
             except Unavailable as error:
                 log.warning("waiting for the store", extra={"reason": str(error)})
                 if trio.current_time() >= give_up:

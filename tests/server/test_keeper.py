@@ -1,0 +1,58 @@
+"""Who comes while a keeper doesn't serve, and stopping at any time."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from parkeeper.options import Options
+from parkeeper.server.keeper import Keeper
+from parkeeper.server.serving import State
+from parkeeper.store.memory import MemoryServer, MemoryStore
+from parkeeper.testing.faulty import FaultyStore
+from tests.server.ensemble import Client, Gone
+from tests.server.test_faults import Group
+
+
+async def test_a_client_is_turned_away_while_the_store_is_away(autojump_clock: MockClock) -> None:
+    """Closed without an answer: it tries another server, or this one again."""
+    async with Group(1) as (group, stores):
+        client = await group.client(0)
+        with stores[0].outage():
+            with pytest.raises(Gone):
+                while True:
+                    await trio.sleep(0.5)
+                    await client.ping()
+            with pytest.raises(Gone):
+                await Client(group.stream(0)).connect()
+        await group.serving(0)
+        assert await group.move(client, 0)
+
+
+async def test_a_four_letter_word_is_answered_all_the_same(autojump_clock: MockClock) -> None:
+    """In one piece, and then the end."""
+    async with Group(1) as (group, stores):
+        group.keepers[0].words = lambda word: b"imok" if word == b"ruok" else None
+        with stores[0].outage():
+            await trio.sleep(10)
+            stream = group.stream(0)
+            await stream.send_all(b"ruok")
+            assert await stream.receive_some(100) == b"imok"
+            assert await stream.receive_some(100) == b""
+
+
+async def test_a_keeper_stops_before_it_ever_served(autojump_clock: MockClock) -> None:
+    """Waiting for its store, or for its registration."""
+    for switch in ("opens", "commits"):
+        store = FaultyStore(MemoryStore(MemoryServer()))
+        with getattr(store, switch).holding():
+            keeper = Keeper(store, Options(store_wait=1000))
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(keeper.run)
+                await trio.sleep(5)
+                keeper.stop()
+                with trio.fail_after(5):
+                    await keeper.serving.until(State.STOPPING)
+                nursery.cancel_scope.cancel()
+        assert not keeper.reasons
