@@ -86,7 +86,17 @@ def elections() -> float:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "test_elections.py").write_text(ELECTION)
         path = os.pathsep.join((str(ROOT), str(ROOT / "examples" / "testing")))
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "parkeeper.testing.plugin", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:parkeeper",
+            "-p",
+            "parkeeper.testing.plugin",
+            folder,
+        ]
         begun = perf_counter()
         said = subprocess.run(
             [*command, "-c", os.devnull, "--rootdir", folder, "-p", "no:cacheprovider"],
