@@ -6,6 +6,7 @@ All of it is synchronous: use it from fixtures, or from a Trio test through `tri
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import os
 import random
@@ -217,8 +218,17 @@ class Process:
             self.wait()
 
     def pause(self) -> None:
-        """Freeze it: it keeps its connections and answers nothing."""
+        """Freeze it: it keeps its connections and answers nothing. Returns when every thread of it stands still."""
         self.signal(signal.SIGSTOP)
+        if self.alive:
+            wait_for(self._frozen, f"{self.name} frozen")
+
+    def _frozen(self) -> bool:
+        states = []
+        for stat in Path(f"/proc/{self.pid}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # a thread that ended meanwhile
+                states.append(stat.read_text().rpartition(")")[2].split()[0])
+        return all(state in "TtZX" for state in states)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
