@@ -15,6 +15,7 @@ operator raises `limits.txn_max_req_len` and `limits.kv_max_value_size`.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ from parkeeper.store.consul.txn import OPERATIONS_SINCE_1_14, REQUEST_BYTES, Tra
 from parkeeper.store.facade import Commit, Event, Head, Item, Receipt, Snapshot, StoreLimits, Survey
 from parkeeper.store.keys import Layout
 from parkeeper.store.urls import StoreOptions
+
+log = logging.getLogger("parkeeper.store.consul")
 
 KEEPER_TTL = 20.0
 """Seconds. With `raft_multiplier` at its default of 5, a killed leader is replaced within 14.5 s."""
@@ -106,7 +109,13 @@ class ConsulStore:
         agent = await self._calls.get_any("agent/self")
         if agent.status_code == 200:
             self._learn(agent.content)
+        else:
+            log.info("the token may not read /v1/agent/self: Consul's default limits are assumed")
         await self._check_permission()
+        log.info(
+            "what this Consul can hold",
+            extra={"largest_value": self.limits.value, "operations": self._transactions.operations},
+        )
 
     async def aclose(self) -> None:
         """Close all connections."""
