@@ -9,27 +9,17 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 import pytest
 from kazoo.client import KazooClient
 
+from tests.e2e.load import frame
 from tests.keepers import Keepers
 from tests.processes import wait_for
 from tests.raw import encode as raw
 from tests.raw.client import RawClient
-from tests.raw.decode import Cursor
 
 KILLS = 30
-
-
-def frame(stream: BinaryIO) -> Cursor:
-    """The next packet; EOFError when there is none."""
-    head = stream.read(4)
-    payload = stream.read(int.from_bytes(head, "big"))
-    if len(head) < 4 or len(payload) < int.from_bytes(head, "big"):
-        raise EOFError
-    return Cursor(payload)
 
 
 @dataclass
