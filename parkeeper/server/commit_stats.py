@@ -10,7 +10,7 @@ class CommitStats:
     """Counters of one keeper, over its incarnations.
 
     Args:
-        commits, writes: that happened, and the requests in them.
+        commits, writes: that happened, and the writes in them (refusals are none).
         lost: batches whose guards failed.
         in_doubt: commits whose fate was not known after a try.
         found: of these, those that turned out to have happened.

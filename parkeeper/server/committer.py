@@ -199,7 +199,7 @@ class Committer:
             self._rejected(batch, error)
         else:
             self.stats.commits += 1
-            self.stats.writes += len(batch.planned)
+            self.stats.writes += sum(each.position >= 0 for each in batch.planned)
             await self._applier.wait_for(receipt.revision)
             self._planner.go_on(batch)
 
