@@ -41,8 +41,9 @@ def often(usual: Iterable[T], seldom: Iterable[T], times: int) -> Strategy[T]:
     return st.integers(0, times - 1).flatmap(lambda n: st.sampled_from(choices[n == times - 1]))
 
 
+TREE = ("/a", "/a/b", "/a/b/c", "/a/c", "/b", "/b/a")
+GROWN = (TREE, TREE, TREE, ("/a", "/a/b", "/b"), ("/a",), ())
 USUAL_PATHS = ("/a", "/b", "/a/b", "/a/c", "/b/a", "/a/b/c", "/a", "/a/b")
-FIRST = ("/a", "/a/b", "/a/b/c", "/a/c", "/b", "/b/a")
 OTHER_PATHS = (
     "/",
     "/a/s0000000000",
@@ -56,13 +57,13 @@ OTHER_PATHS = (
 paths: Strategy[String] = often(USUAL_PATHS, OTHER_PATHS, 8)
 nullable_paths: Strategy[String] = often(USUAL_PATHS, (*OTHER_PATHS, None), 8)
 data = st.sampled_from((b"", b"x", None, b"data", bytes(100)))
-versions = often((-1, -1, -1, 0, 0, 1), (2, 3, -2, 7, 2**31 - 1, -(2**31)), 6)
+versions = often((-1, -1, -1, -1, 0, 1), (2, 3, -2, 7, 2**31 - 1, -(2**31)), 6)
 ALICES: tuple[Acl, ...] = ((31, "digest", ALICE_ID),)
 READ_WRITE: tuple[Acl, ...] = ((3, "world", "anyone"), (31, "digest", ALICE_ID))
 acls: Strategy[Sequence[Acl] | None] = often(
-    (encode.OPEN,) * 6 + (ALICES, READ_WRITE, encode.READ_ONLY), (*SINGLE, ((31, "auth", ""),)), 12
+    (encode.OPEN,) * 9 + (ALICES, READ_WRITE, encode.READ_ONLY), (*SINGLE, ((31, "auth", ""),)), 12
 )
-flags = often((0, 0, 0, 1, 2, 3), (4, 5, 6, 7, -1), 12)
+flags = often((0, 0, 0, 0, 0, 1, 2, 3), (4, 5, 6, 7, -1), 12)
 names = st.sampled_from(("s", "", "x-", ".", "/"))
 watches = st.booleans()
 
@@ -155,6 +156,34 @@ def malformed(draw: st.DrawFn) -> Request:
 usual_or_malformed = st.integers(0, 24).flatmap(lambda n: requests_ if n else malformed())
 pipelines = st.integers(1, 7).flatmap(lambda size: st.lists(usual_or_malformed, min_size=size, max_size=size))
 path_lists = st.lists(paths, max_size=3)
+tree = st.sampled_from(TREE)
+
+
+@st.composite
+def watchings(draw: st.DrawFn, path: str) -> Request:
+    """A watch of some kind on a path."""
+    kinds = (ask.get, ask.exists, ask.children, ask.children2)
+    kind = draw(st.integers(0, len(kinds) + 1))
+    return kinds[kind](path, True) if kind < len(kinds) else ask.add_watch(path, kind - len(kinds))
+
+
+@st.composite
+def changes(draw: st.DrawFn, path: str) -> Request:
+    """Something that whoever watches a path may hear of."""
+    child = f"{path}/d"
+    parts = (
+        ask.put(path, draw(data)),
+        ask.delete(path),
+        ask.create(path, draw(data)),
+        ask.create(child),
+        ask.create(child, flags=1),
+        ask.delete(child),
+        ask.set_acl(path, draw(acls)),
+        ask.create(f"{path}/s", flags=2),
+    )
+    if draw(st.integers(0, 4)):
+        return draw(st.sampled_from(parts))
+    return ask.multi(*draw(st.lists(st.sampled_from(parts[:6]), min_size=1, max_size=4)))
 
 
 def in_order(requests: Sequence[Request]) -> tuple[Request, ...]:
@@ -182,22 +211,18 @@ class Story:
         self.sessions: list[int] = [0]  # connections whose session may be asked for again
         self.connections = 1
 
-    def begin(self) -> None:
-        """Some nodes to start with."""
-        some = self.draw(st.lists(st.sampled_from(FIRST), unique=True, max_size=4))
-        some.sort()
-        self.steps.append(Send(0, tuple(ask.create(path, self.draw(data), self.draw(acls)) for path in some)))
+    def grow(self) -> None:
+        """Nodes to meet at; those that are there already are refused."""
+        some = self.draw(st.sampled_from(GROWN))
+        lists = often((encode.OPEN,), (ALICES, READ_WRITE, encode.READ_ONLY), 12)
+        made = (ask.create(path, self.draw(data), self.draw(lists)) for path in some)
+        self.steps.append(Send(self.one(), tuple(made)))
 
     def step(self) -> None:
-        acts: dict[int, Callable[[], None]] = {
-            20: self.connect, 22: self.resume, 24: self.drop, 26: self.expire, 27: self.unknown, 28: self.bytes,
-            29: self.bad_auth, 32: self.auth, 35: self.catch_up, 36: self.close,
-        }  # fmt: skip
-        choice = self.draw(st.integers(0, 36))
-        if not self.open:
-            self.connect()
+        if self.open:
+            self.draw(st.sampled_from(ACTS))(self)
         else:
-            acts.get(choice, self.send)()
+            self.connect()
 
     def one(self) -> int:
         return self.draw(st.sampled_from(self.open))
@@ -208,6 +233,13 @@ class Story:
 
     def send(self) -> None:
         self.steps.append(Send(self.one(), in_order(self.draw(pipelines))))
+
+    def watch(self) -> None:
+        """Somebody watches, and somebody changes what is watched."""
+        path = self.draw(tree)
+        self.steps.append(Send(self.one(), (self.draw(watchings(path)),)))
+        requests = self.draw(st.lists(changes(path), min_size=1, max_size=3))
+        self.steps.append(Send(self.one(), in_order(requests)))
 
     def connect(self) -> None:
         if len(self.open) < LIVE:
@@ -265,8 +297,12 @@ class Story:
         self.steps.append(Send(self.one(), (ask.auth("digest", who), *in_order(self.draw(pipelines)))))
 
     def catch_up(self) -> None:
-        since = self.draw(st.integers(0, len(self.steps) - 1))
-        lists = [self.draw(path_lists) for _ in range(5)]
+        """Watches of before are set again, as a client does that comes back; most often from a little ago."""
+        since = max(0, len(self.steps) - 1 - self.draw(st.integers(0, 4)))
+        path = self.draw(tree)
+        requests = self.draw(st.lists(changes(path), max_size=2))
+        self.steps.append(Send(self.one(), in_order(requests)))
+        lists = [[path, *self.draw(path_lists)] for _ in range(5)]
         two = self.draw(st.booleans())
         request = ask.set_watches2(since, *lists) if two else ask.set_watches(since, *lists[:3])
         self.steps.append(Send(self.one(), (request,)))
@@ -279,11 +315,19 @@ class Story:
         self.sessions = [other for other in self.sessions if other != conn] or [conn]
 
 
+ACTS: tuple[Callable[[Story], None], ...] = (
+    *(Story.send,) * 16, *(Story.grow,) * 4, *(Story.watch,) * 6, *(Story.catch_up,) * 3, *(Story.auth,) * 2,
+    *(Story.connect,) * 2, *(Story.resume,) * 2, *(Story.drop,) * 2, *(Story.expire,) * 2, *(Story.close,) * 2,
+    Story.unknown, Story.bytes, Story.bad_auth,
+)  # fmt: skip
+"""What may happen next, as often as it stands here."""
+
+
 @st.composite
 def scripts(draw: st.DrawFn, least: int = 3, most: int = 32) -> Script:
     """A script of so many acts."""
     story = Story(draw)
-    story.begin()
+    story.grow()
     for _ in range(draw(st.integers(least, most))):
         story.step()
     return Script("generated", "generated", tuple(story.steps))

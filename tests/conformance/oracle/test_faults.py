@@ -65,8 +65,9 @@ FAULTS = (
     Fault(
         "acl-moves-the-version",
         "tree/node.py",
-        "self.mtime, self.version, next_version(self.aversion)",
-        "self.mtime, next_version(self.version), next_version(self.aversion)",
+        "fresh.acl, fresh.aversion, fresh.node_rev = other.acl, other.aversion, other.node_rev",
+        "fresh.acl, fresh.aversion, fresh.node_rev = other.acl, other.aversion, other.node_rev\n"
+        "        fresh.version = next_version(fresh.version)",
     ),
     Fault(
         "persistent-watch-once",
@@ -95,11 +96,11 @@ FAULTS = (
     Fault("hash-is-shown", "tree/acl.py", "if acl.allows(ADMIN, who):", "if acl.allows(READ | ADMIN, who):"),
     Fault(
         "order-of-checks",
-        "tree/plan/create.py",
-        "    if view.peek(path) is not None:\n        raise Refused(Code.NODE_EXISTS)\n    if above.ephemeral:\n"
-        "        raise Refused(Code.NO_CHILDREN_FOR_EPHEMERALS)",
-        "    if above.ephemeral:\n        raise Refused(Code.NO_CHILDREN_FOR_EPHEMERALS)\n"
-        "    if view.peek(path) is not None:\n        raise Refused(Code.NODE_EXISTS)",
+        "tree/plan/delete.py",
+        "    if version != -1:\n        view.stat(path)\n        if version != node.version:\n"
+        "            raise Refused(Code.BAD_VERSION)\n",
+        "    if version != -1 and not ((held := view.kids(path)) and held.count):\n        view.stat(path)\n"
+        "        if version != node.version:\n            raise Refused(Code.BAD_VERSION)\n",
     ),
 )
 
