@@ -67,7 +67,8 @@ KNOWN = (
     Known(
         "sync-echo",
         "1.1: Java decodes bytes that are no UTF-8 to another number of U+FFFD, and encodes what lies outside the "
-        "BMP in three bytes per surrogate. Only sync echoes such a path; ours is proper UTF-8.",
+        "BMP in three bytes per surrogate. Only sync and the events of setWatches (`echoed`) echo such a path, for no "
+        "node can have it; ours is proper UTF-8.",
         _echo,
     ),
     Known(
@@ -87,6 +88,15 @@ KNOWN = (
         _empty_path,
     ),
 )
+
+
+def echoed(path: str) -> str:
+    """The path of an event as it is compared, by the first entry of the table."""
+    return "as asked" if any(_cannot_be(ord(char)) for char in path) else path
+
+
+def _cannot_be(char: int) -> bool:
+    return char >= 0xFFF0 or 0xD800 <= char < 0xE000  # (U+FFFD stands for what was no UTF-8)
 
 
 def hide(request: Request, answer: Fields) -> Fields:

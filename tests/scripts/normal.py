@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from tests.raw import decode, encode
 from tests.raw.decode import Fields
-from tests.scripts.known import hide
+from tests.scripts.known import echoed, hide
 from tests.scripts.model import Connect, Expire, Request, Script, Send, Step
 from tests.scripts.run import Observed, Seen
 
@@ -26,14 +26,19 @@ ZXIDS = ("czxid", "mzxid", "pzxid")
 OUT_OF_TURN = {encode.PING: "pings", encode.AUTH: "auths"}
 
 
-def normalise(script: Script, transcript: Sequence[Observed]) -> list[Fields]:
-    """What each step showed, in a form that two servers must agree on."""
-    return _Normaliser(transcript).steps(script)
+def normalise(script: Script, transcript: Sequence[Observed], older: bool = False) -> list[Fields]:
+    """What each step showed, in a form that two servers must agree on.
+
+    Args:
+        older: one of them is of 3.8, whose events carry no zxid (`tests.scripts.older`).
+    """
+    return _Normaliser(transcript, older).steps(script)
 
 
 class _Normaliser:
-    def __init__(self, transcript: Sequence[Observed]) -> None:
+    def __init__(self, transcript: Sequence[Observed], older: bool) -> None:
         self._transcript = transcript
+        self._older = older
         self._pending: dict[int, list[tuple[int, Request]]] = {}
         self._sessions: dict[int, int] = {}
         self._passwords: dict[int, bytes | None] = {}
@@ -100,12 +105,12 @@ class _Normaliser:
         answer = decode.reply(frame)
         if answer.xid == -1:
             said = decode.event(answer)
-            zxid = self._zxid(said.zxid)
+            zxid = -1 if self._older else self._zxid(said.zxid)
             problems = [] if said.zxid == -1 else self._falls(conn, said.zxid)
             return 0, {
                 "event": said.type,
                 "state": said.state,
-                "path": said.path,
+                "path": echoed(said.path),
                 "zxid": zxid,
                 **_if(problems),
             }

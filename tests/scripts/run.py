@@ -46,6 +46,7 @@ class Runner:
         self._addresses = addresses
         self._clients: dict[int, RawClient] = {}
         self._granted: dict[int, tuple[int, bytes | None]] = {}
+        self._asked: dict[int, tuple[int, bytes | None]] = {}
         self._marks: list[int] = []
         self._seen: dict[int, Seen] = {}
 
@@ -108,7 +109,7 @@ class Runner:
         return b"".join(packets)
 
     def _connect(self, step: Connect) -> None:
-        session, password = (0, bytes(16)) if step.resume is None else self._granted[step.resume]
+        session, password = (0, bytes(16)) if step.resume is None else self._held(step.resume)
         if step.session is not None:
             session = step.session
         if step.password is not None:
@@ -116,6 +117,7 @@ class Runner:
         last = 0
         if step.since is not None:
             last = FAR_AHEAD if step.since == -1 else self._marks[step.since]
+        self._asked[step.conn] = session, password
         client = self._client(step.conn)
         hello = encode.connect(step.timeout, session, password, last, step.read_only)
         client.send_bytes(hello + self._encode(step.conn, step.requests))
@@ -130,6 +132,10 @@ class Runner:
             self._granted[step.conn] = (answer.session, answer.password)
         else:
             self._read_until_closed(step.conn)
+
+    def _held(self, conn: int) -> tuple[int, bytes | None]:
+        """The session a connection was granted; if it was refused, the one that it asked for."""
+        return self._granted.get(conn) or self._asked[conn]
 
     def _expire(self, conn: int) -> None:
         if conn not in self._granted:

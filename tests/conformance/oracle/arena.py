@@ -20,6 +20,7 @@ from tests.raw import decode, encode
 from tests.raw.client import RawClient
 from tests.scripts.model import Connect, Script, Send
 from tests.scripts.normal import differences, normalise
+from tests.scripts.older import for_3_8
 from tests.scripts.run import Address, Runner
 
 TICK = 200  # milliseconds
@@ -66,10 +67,12 @@ class Arena:
     Args:
         expected: the side that is right.
         found: the side that is judged.
+        older: the right one is of 3.8: what it does otherwise is left out of every script.
     """
 
-    def __init__(self, expected: Side, found: Side) -> None:
+    def __init__(self, expected: Side, found: Side, older: bool = False) -> None:
         self._sides = (expected, found)
+        self._older = older
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(max_workers=2)
         self._addresses: list[list[Address]] = []
@@ -115,16 +118,18 @@ class Arena:
 
     def _once(self, script: Script) -> tuple[list[str], bool]:
         """(differences, whether both sides are in lockstep after it)."""
-        one, other = self._pool.map(partial(play, script), self._addresses)
+        if self._older:
+            script = for_3_8(script)
+        one, other = self._pool.map(partial(play, script, self._older), self._addresses)
         self.tally.count(script, one[0])
         return differences(one[0], other[0]), one[1] == other[1]
 
 
-def play(script: Script, addresses: list[Address]) -> tuple[list[decode.Fields], object]:
+def play(script: Script, older: bool, addresses: list[Address]) -> tuple[list[decode.Fields], object]:
     """Run a script on one side and sweep: what it showed, and what remains."""
     runner = Runner(addresses)
     transcript = runner.run(script)
-    return normalise(script, transcript), sweep(addresses, runner.granted)
+    return normalise(script, transcript, older), sweep(addresses, runner.granted)
 
 
 def sweep(addresses: Sequence[Address], granted: dict[int, tuple[int, bytes | None]]) -> object:

@@ -1,7 +1,9 @@
 """parkeeper against ZooKeeper 3.9.3 with generated scripts: every reply byte for byte, after mapping.
 
-A quick part runs in `make test`; `make conformance` runs at length. PARKEEPER_ORACLE_SCRIPTS sets how many scripts
-that is, PARKEEPER_ORACLE_SEED where they start (printed with the result).
+A quick part runs in `make test`; `make conformance` runs at length: memory with the most scripts, then three keepers
+over each store that they can share, connection by connection another one. PARKEEPER_ORACLE_SCRIPTS sets how many
+scripts memory gets, PARKEEPER_ORACLE_ON_STORES how many each other store, PARKEEPER_ORACLE_SEED where they start
+(printed with the result).
 """
 
 from __future__ import annotations
@@ -14,13 +16,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 
 from tests.conformance.oracle import sides
-from tests.conformance.oracle.arena import Arena, Tally
+from tests.conformance.oracle.arena import Arena, Side, Tally
 from tests.conformance.oracle.generate import scripts
 from tests.scripts.model import Connect, Script, Send, Step
+from tests.servers import Consul, Etcd
 
 CHUNK = 500  # scripts under one seed: hypothesis remembers every one it made
 QUICK = 120
-FULL = 20_000
+FULL = int(os.environ.get("PARKEEPER_ORACLE_SCRIPTS", "21000"))  # about 50 requests each
+ON_STORES = int(os.environ.get("PARKEEPER_ORACLE_ON_STORES", "1000"))
+START = int(os.environ.get("PARKEEPER_ORACLE_SEED", random.SystemRandom().randrange(2**31)))
 
 
 def words(step: Step) -> str:
@@ -71,15 +76,51 @@ def test_a_few_scripts_agree() -> None:
         compare(arena, QUICK, start=0)
 
 
+def compare_and_report(
+    capsys: pytest.CaptureFixture[str], name: str, count: int, found: Side, version: str = "3.9"
+) -> None:
+    """New scripts every time; what was run is printed, whatever comes of it."""
+    with Arena(sides.zookeeper(version), found, older=version != "3.9") as arena:
+        try:
+            compare(arena, count, START)
+        finally:
+            with capsys.disabled():
+                sys.stdout.write(f"\noracle: {name}, seed {START}: {report(arena.tally)}\n")
+
+
 @pytest.mark.conformance
 @pytest.mark.timeout(0)
 def test_many_scripts_agree(capsys: pytest.CaptureFixture[str]) -> None:
-    """New scripts every time."""
-    count = int(os.environ.get("PARKEEPER_ORACLE_SCRIPTS", FULL))
-    start = int(os.environ.get("PARKEEPER_ORACLE_SEED", random.SystemRandom().randrange(2**31)))
-    with Arena(sides.zookeeper(), sides.keepers()) as arena:
-        try:
-            compare(arena, count, start)
-        finally:
-            with capsys.disabled():
-                sys.stdout.write(f"\noracle, seed {start}: {report(arena.tally)}\n")
+    """Memory, the most of them."""
+    compare_and_report(capsys, "memory", FULL, sides.keepers())
+
+
+@pytest.mark.conformance
+@pytest.mark.timeout(0)
+def test_many_scripts_agree_on_sqlite(capsys: pytest.CaptureFixture[str]) -> None:
+    """A keeper over SQLite."""
+    compare_and_report(capsys, "sqlite", ON_STORES, sides.keepers("sqlite"))
+
+
+@pytest.mark.conformance
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("version", ["3.4", "3.5.16"])
+def test_many_scripts_agree_on_etcd(capsys: pytest.CaptureFixture[str], version: str) -> None:
+    """Three keepers over etcd, both JSON dialects, against one ZooKeeper."""
+    with Etcd(version) as store:
+        compare_and_report(capsys, f"etcd {version}", ON_STORES, sides.keepers(store.url, members=3))
+
+
+@pytest.mark.conformance
+@pytest.mark.timeout(0)
+def test_many_scripts_agree_on_consul(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three keepers over Consul against one ZooKeeper."""
+    with Consul() as store:
+        compare_and_report(capsys, "consul", ON_STORES, sides.keepers(store.url, members=3))
+
+
+@pytest.mark.conformance
+@pytest.mark.timeout(0)
+def test_many_scripts_agree_with_3_8(capsys: pytest.CaptureFixture[str]) -> None:
+    """ZooKeeper 3.8, but for what it does otherwise than 3.9 (`tests.scripts.older`)."""
+    compare_and_report(capsys, "memory, ZooKeeper 3.8", ON_STORES, sides.keepers(), version="3.8")
