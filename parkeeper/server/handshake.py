@@ -4,8 +4,8 @@ Order of checks (ZooKeeperServer.processConnectRequest, with the traps of the re
 
 1. the first four bytes are a four-letter word: its answer, then the end;
 2. this keeper serves nobody, or only read-only clients and this is none: the end, without a word;
-3. the client has seen a later zxid than this replica: catch up; if that is not enough, the end without a word (it
-   tries another server), unless the store went back in time: then its session is gone, and is said to be;
+3. the client has seen a later zxid than this replica: catch up; if that is not enough, the store went back in time:
+   then its session is gone, and is said to be; one that asks for none gets a new one;
 4. the timeout is negotiated;
 5. no session asked for: a new one is opened by a commit. Else the password is checked, *before* anything happens to
    the connection that holds the session now; then the session is claimed, by a commit too.
@@ -24,7 +24,7 @@ import trio
 from parkeeper.errors import Malformed
 from parkeeper.server.outbox import Outbox
 from parkeeper.server.requests import Attachment, Request
-from parkeeper.server.services import Seen, Services
+from parkeeper.server.services import Services
 from parkeeper.server.transport import Transport
 from parkeeper.tree.schemes import Identities
 from parkeeper.tree.sessions import CLAIM_SESSION, OPEN_SESSION, ClaimSession, OpenSession, Session
@@ -208,11 +208,7 @@ class Handshake:
             caller.drop(f"this keeper does not serve it: it is {services.serving.state.value}")
             return False
         new = request.session == 0
-        seen = await self._seen(request.last_zxid)
-        if seen is Seen.AHEAD:
-            caller.drop(f"it has seen zxid {request.last_zxid:#x}, which is not known here yet")
-            return False
-        if seen is Seen.WENT_BACK and not new:
+        if not await self._has_seen(request.last_zxid) and not new:
             log.warning(
                 "session %#x from %s has seen zxid %#x, and the store went back in time: it is said to be expired",
                 request.session, self._transport.host, request.last_zxid,
@@ -242,11 +238,11 @@ class Handshake:
             caller.drop(f"session {session:#x} could not be opened within its timeout, {timeout} ms")
         return place.attached
 
-    async def _seen(self, last_zxid: int) -> Seen:
-        """Whether the replica has what the client has seen; the one compares by revisions."""
+    async def _has_seen(self, last_zxid: int) -> bool:
+        """Whether the replica has what the client has seen; the two are compared by revisions."""
         replica = self._services.replica
         if revision_of(last_zxid, replica.base) <= replica.revision:
-            return Seen.SERVED
+            return True
         return await self._services.catch_up(last_zxid)
 
     def _refuse(self, request: ConnectRequest) -> None:

@@ -39,7 +39,7 @@ from parkeeper.server.janitor import Janitor
 from parkeeper.server.membership import Membership
 from parkeeper.server.namespace import open_namespace
 from parkeeper.server.planner import Planner
-from parkeeper.server.services import Seen, Services
+from parkeeper.server.services import Services
 from parkeeper.server.serving import Serving, State
 from parkeeper.server.sessions import LocalSessions
 from parkeeper.server.stats import ServerStats
@@ -308,22 +308,23 @@ class Incarnation:
             await trio.sleep_until(deadline)
         raise Ended("no beat of ours came back in time: the store is slow or cannot be reached")
 
-    async def _catch_up(self, seen: int) -> Seen:
-        """A client has seen a zxid: reach it, or say why not (PROTOCOL section 6)."""
+    async def _catch_up(self, seen: int) -> bool:
+        """A client has seen a zxid: reach it; False if the store has no such commit.
+
+        What a client has seen was committed before it came, so a linearizable read of the newest commit that begins
+        now is at least as new, or the store is not what it was. (The store's own revision says less: strangers'
+        writes and heartbeats move it, soon beyond what a restored backup has lost, and the client would be turned
+        away until as many commits have come.)
+        """
         revision = zxid.revision_of(seen, self.meta.base)
+        await self.applier.wait_for(await self.committer.newest())
         if revision <= self.replica.revision:
-            return Seen.SERVED
-        newest = await self.committer.newest()
-        await self.applier.wait_for(newest)
-        if revision <= self.replica.revision:
-            return Seen.SERVED
-        if await self.membership.beat() < revision:
-            log.error(
-                "a client has seen a zxid that the store never had: it was restored from a backup",
-                extra={"zxid": f"{seen:#x}", "ours": f"{self.replica.zxid:#x}"},
-            )
-            return Seen.WENT_BACK
-        return Seen.AHEAD
+            return True
+        log.error(
+            "a client has seen a zxid that the store never had: it was restored from a backup",
+            extra={"zxid": f"{seen:#x}", "ours": f"{self.replica.zxid:#x}"},
+        )
+        return False
 
     async def _finish(self) -> None:
         """A clean stop: commits in flight, replies, and a goodbye that lets others adopt our sessions at once."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from parkeeper.options import Options
@@ -14,14 +13,6 @@ from parkeeper.server.serving import Serving
 from parkeeper.server.stats import ServerStats
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.watches import WatchTable
-
-
-class Seen(Enum):
-    """What became of a client that has seen a zxid which the replica had not reached (PROTOCOL section 6)."""
-
-    SERVED = "the replica has caught up"
-    WENT_BACK = "the store went back in time: the session is gone"
-    AHEAD = "not known here: the client must try another server"
 
 
 class Lease(Protocol):
@@ -69,7 +60,7 @@ class Services:
         submit: hands a write to the committer; never waits.
         room: waits while too much is in flight in the whole keeper.
         join_sync: calls back once the replica has reached a `head()` that began after this call.
-        catch_up: tries to reach a zxid a client has seen.
+        catch_up: reaches a zxid that a client has seen; whether there is such a one.
         lease: until when anybody may be answered; readers look once per slice.
         flusher: sends what did not come from the reader.
         stats: counters.
@@ -85,7 +76,7 @@ class Services:
     submit: Callable[[Request], None]
     room: Callable[[], Awaitable[None]]
     join_sync: Callable[[Callable[[], None]], None]
-    catch_up: Callable[[int], Awaitable[Seen]]
+    catch_up: Callable[[int], Awaitable[bool]]
     lease: Lease
     flusher: Flusher
     stats: ServerStats

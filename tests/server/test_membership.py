@@ -19,7 +19,6 @@ from parkeeper.testing.faulty import FaultyStore
 from parkeeper.tree.encoding import KeeperItem, encode_keeper
 from parkeeper.tree.replica import Replica
 from tests.server.ensemble import ensemble
-from tests.server.test_faults import Group
 
 TTL = 6.0
 
@@ -155,19 +154,6 @@ async def test_a_wall_clock_that_differs_is_logged_once(
     assert [record.getMessage() for record in caplog.records] == (
         ["another keeper's wall clock differs"] if told else []
     )
-
-
-async def test_a_client_that_leaves_during_the_beat_it_asked_for_costs_nobody_anything(
-    autojump_clock: MockClock,
-) -> None:
-    """The incarnation goes on."""
-    async with Group(1) as (group, stores):
-        incarnation = group.keepers[0].incarnation
-        assert incarnation is not None
-        with stores[0].beats.holding_answers(), trio.move_on_after(0.1):
-            await incarnation._catch_up(1 << 60)
-        await trio.sleep(10)
-        assert group.keepers[0].commits.incarnations == 1
 
 
 async def test_the_ttl_of_the_other_counts(autojump_clock: MockClock) -> None:
