@@ -19,6 +19,7 @@ from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.doubt import FIRST_TRY, Ended, Sender, Superseded
+from parkeeper.server.flusher import Flusher
 from parkeeper.server.planner import HOLD, Planner
 from parkeeper.server.requests import Request
 from parkeeper.store.facade import Commit, Head, Receipt, Store
@@ -62,6 +63,8 @@ class Committer:
         planner: the queue.
         options: of the keeper.
         head: identity of the registration, our first commit; `head_rev` is its revision.
+        flusher: sends what a commit answered: at once if nothing waits to be planned, else while the next one is
+            under way.
     """
 
     def __init__(
@@ -74,8 +77,11 @@ class Committer:
         head_rev: int,
         attempts: Callable[[], int],
         stats: CommitStats,
+        flusher: Flusher,
     ) -> None:
         self.stats = stats
+        self._flusher = flusher
+        self._inline = store.limits.inline
         self.head = head
         self.head_rev = head_rev
         self._store = store
@@ -165,6 +171,8 @@ class Committer:
                 self._wake = trio.Event()
             self._room.set()
             self._room = trio.Event()
+            if self._inline and self._planner:
+                await trio.lowlevel.checkpoint()
 
     async def _finish(self, batch: Batch[Request]) -> None:
         if batch.changes_nothing:
@@ -233,7 +241,11 @@ class Committer:
             self._applier.forget(own)
             raise
         self.head, self.head_rev = own.head, receipt.revision
-        self._applier.answered(own, receipt)
+        self._flusher.hold()
+        try:
+            self._applier.answered(own, receipt)
+        finally:
+            self._flusher.let_go(at_once=not self._planner)
         return receipt
 
     async def _catch_up(self, failed: GuardFailed, seen: int) -> None:
@@ -312,6 +324,7 @@ class Committer:
     async def _run_errand(self, errand: Errand) -> None:
         """Commit an errand; whatever fails before it certainly happened is tried again."""
         while True:
+            await trio.lowlevel.checkpoint()
             head = Head(self.head.incarnation, self.head.counter + 1, self._attempts())
             puts = {**errand.puts, **{f"fence/{x}": encode_fence(self._keeper, *head) for x in errand.fences}}
             commit = self._commit(head, errand.guards, puts, errand.deletes, b"")

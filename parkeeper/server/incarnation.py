@@ -242,7 +242,15 @@ class Incarnation:
         around, options, applier = self._around, self._around.options, self.applier
         planner = Planner(self.replica, around.store, options, self.keeper, around.now_ms)
         self.committer = Committer(
-            around.store, applier, planner, options, self._head, self._head_rev, self.attempt, around.commits
+            around.store,
+            applier,
+            planner,
+            options,
+            self._head,
+            self._head_rev,
+            self.attempt,
+            around.commits,
+            self.flusher,
         )
         applier.on_turn = self.committer.wake
         self.membership.errand = self.committer.errand

@@ -145,7 +145,8 @@ class MemoryStore:
         self._keepers = self.server.index(self.layout.encode("keeper/"))
         self._compacts = options.compact
         self._bounds = Bounds.of(options)
-        self._limits = StoreLimits(self._bounds.value, shared=True, keeper_ttl=options.keeper_ttl or 6.0)
+        ttl = options.keeper_ttl or 6.0
+        self._limits = StoreLimits(self._bounds.value, shared=True, keeper_ttl=ttl, inline=True)
 
     def __repr__(self) -> str:
         return f"<MemoryStore {self.layout.namespace!r} at revision {self.server.revision}>"
@@ -188,8 +189,8 @@ class MemoryStore:
         return Snapshot(newest, position, items, heads)
 
     async def commit(self, commit: Commit) -> Receipt:
-        """One checkpoint, then all of it at once: whoever is cancelled has changed nothing."""
-        await trio.lowlevel.checkpoint()
+        """All of it at once: whoever is cancelled has changed nothing. No other task runs (`StoreLimits.inline`)."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         self._bounds.check(commit)
         server, encode = self.server, self.layout.encode
         for name, guarded in commit.guards.items():

@@ -69,9 +69,8 @@ class SqliteStore:
         self.layout = Layout(self._options.namespace, self._options.data_prefix)
         self.history: History[tuple[Event, ...]] = History(0, 0, 0)
         self._bounds = Bounds.of(self._options)
-        self._limits = StoreLimits(
-            self._bounds.value, shared=False, keeper_ttl=self._options.keeper_ttl or 6.0
-        )
+        ttl = self._options.keeper_ttl or 6.0
+        self._limits = StoreLimits(self._bounds.value, shared=False, keeper_ttl=ttl, inline=True)
         self._database: Database | None = None
         self._doubt: str | None = None
         self._heads: dict[int, tuple[Head, int]] = {}
@@ -140,39 +139,50 @@ class SqliteStore:
             return Snapshot(self._newest(), self.history.last, items, dict(self._heads))
 
     async def commit(self, commit: Commit) -> Receipt:
-        """In one transaction of the file."""
+        """In one transaction of the file; see `StoreLimits.inline`."""
         self._bounds.check(commit)
-        async with self._lock:
-            revision, key = self.history.last + 1, self.layout.key
-            puts = {name: bytes(value) for name, value in commit.puts.items()}
-            rows = [(key(name), revision, value) for name, value in puts.items()]
-            if commit.head is not None:
-                data_puts = sum(name.startswith("data/") for name in puts)
-                head = pack_head(commit.head, data_puts, commit.journal)
-                rows.append((key(f"head/{commit.keeper}"), revision, head))
-            guards = {key(name): guarded for name, guarded in commit.guards.items()}
-            deletes = [key(name) for name in commit.deletes]
-            if not await self._transact(guards, rows, deletes):
-                raise self._guard_failed(commit.keeper)
-            previous = self._newest()
-            if commit.head is None:
-                self._tell_changes(puts)
-                return Receipt(revision, previous)
-            for name in commit.deletes:
-                if name.startswith("head/"):
-                    self._heads.pop(int(name[5:]), None)
-            self._heads[commit.keeper] = commit.head, revision
-            told = Committed(
-                revision,
-                commit.keeper,
-                commit.head,
-                bytes(commit.journal),
-                MappingProxyType(puts),
-                tuple(commit.deletes),
-            )
-            size = len(told.journal) + sum(map(len, puts.values()))
-            self.history.append((told,), size, self)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            self._lock.acquire_nowait()  # (acquire() passes the scheduler even where nobody holds it)
+        except trio.WouldBlock:
+            await self._lock.acquire()
+        try:
+            return await self._commit(commit)
+        finally:
+            self._lock.release()
+
+    async def _commit(self, commit: Commit) -> Receipt:
+        """The same, holding the lock."""
+        revision, key = self.history.last + 1, self.layout.key
+        puts = {name: bytes(value) for name, value in commit.puts.items()}
+        rows = [(key(name), revision, value) for name, value in puts.items()]
+        if commit.head is not None:
+            data_puts = sum(name.startswith("data/") for name in puts)
+            head = pack_head(commit.head, data_puts, commit.journal)
+            rows.append((key(f"head/{commit.keeper}"), revision, head))
+        guards = {key(name): guarded for name, guarded in commit.guards.items()}
+        deletes = [key(name) for name in commit.deletes]
+        if not await self._transact(guards, rows, deletes):
+            raise self._guard_failed(commit.keeper)
+        previous = self._newest()
+        if commit.head is None:
+            self._tell_changes(puts)
             return Receipt(revision, previous)
+        for name in commit.deletes:
+            if name.startswith("head/"):
+                self._heads.pop(int(name[5:]), None)
+        self._heads[commit.keeper] = commit.head, revision
+        told = Committed(
+            revision,
+            commit.keeper,
+            commit.head,
+            bytes(commit.journal),
+            MappingProxyType(puts),
+            tuple(commit.deletes),
+        )
+        size = len(told.journal) + sum(map(len, puts.values()))
+        self.history.append((told,), size, self)
+        return Receipt(revision, previous)
 
     async def put(self, name: str, value: bytes | None) -> None:
         """Durable like a commit; deleting what is not there changes nothing."""

@@ -98,3 +98,51 @@ async def test_others_run_between_slices():
         nursery.cancel_scope.cancel()
     assert len(set(seen)) > 2
     assert log == ["0", "1", "2", "3", "4"]
+
+
+async def test_who_is_marked_while_held_is_flushed_by_whom_lets_go_at_once():
+    """The committer sends what its commit answered by itself; the flusher is not even woken for it."""
+    log: list[str] = []
+    flusher = Flusher()
+    one = Peer("one", log)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flusher.run)
+        flusher.hold()
+        flusher.mark(one)
+        flusher.let_go(at_once=True)
+        assert log == ["one"]
+        assert len(flusher) == 0
+        flusher.mark(one)  # and it works as before
+        await trio.testing.wait_all_tasks_blocked()
+        assert log == ["one", "one"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_is_marked_while_held_is_left_to_the_flusher_otherwise():
+    """The next commit goes out first."""
+    log: list[str] = []
+    flusher = Flusher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flusher.run)
+        flusher.hold()
+        flusher.mark(Peer("one", log))
+        flusher.let_go(at_once=False)
+        assert log == []
+        await trio.testing.wait_all_tasks_blocked()
+        assert log == ["one"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_one_with_more_to_do_after_it_was_let_go_is_left_to_the_flusher():
+    """A slice is bounded, whoever makes it."""
+    log: list[str] = []
+    flusher = Flusher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flusher.run)
+        flusher.hold()
+        flusher.mark(Peer("one", log, rounds=1, fault=None))
+        flusher.mark(Peer("bad", log, fault=ValueError("no")))
+        flusher.let_go(at_once=True)
+        await trio.testing.wait_all_tasks_blocked()
+        assert log == ["one", "bad", "bad: no", "one"]
+        nursery.cancel_scope.cancel()

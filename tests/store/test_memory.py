@@ -23,7 +23,7 @@ async def test_delay_makes_every_stream_late(autojump_clock: MockClock) -> None:
 
 
 async def test_commit_when_cancelled_has_changed_nothing() -> None:
-    """Its only checkpoint comes before anything is done."""
+    """That is looked for before anything is done."""
     server = MemoryServer()
     one, _ = await writers(MemoryStore(server))
     commit = await one.plan({"node/a": b"1"})
