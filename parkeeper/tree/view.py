@@ -67,6 +67,7 @@ class View:
         changes: of the request being planned.
         taken: keepers that the request being planned takes a session from.
         usage: what the batch adds to limited subtrees.
+        childless: paths that the request being planned made, and that may have no children within it.
     """
 
     def __init__(self, replica: Replica, now: int, keeper: int) -> None:
@@ -78,6 +79,7 @@ class View:
         self.changes: list[Change] = []
         self.taken: set[int] = set()
         self.usage = Planned(replica.quotas)
+        self.childless = set[str]()
         self._nodes = Overlay[str, Znode]()
         self._kids = Overlay[str, Kids]()
         self._sessions = Overlay[int, Session]()
@@ -92,6 +94,8 @@ class View:
         self._kids.begin()
         self._sessions.begin()
         self._mark = self.usage.mark()
+        if self.childless:
+            self.childless = set()
 
     def undo(self) -> None:
         """Take back the changes of the request being planned; what it looked at stays looked at."""

@@ -64,9 +64,13 @@ def plain(view: View, record: object, context: Context) -> Answer:
 
 
 def container(view: View, record: object, context: Context) -> Answer:
-    """A container, whatever the flags."""
+    """A container, whatever the flags. (With an ephemeral one ZooKeeper takes it for an ephemeral until it is applied:
+    it gets no children in the multi that makes it.)"""
     path, data, entries, flags = expect(record, requests.Create)
-    return _create(view, path, data, entries, flags, -1, CONTAINER, context)
+    answer = _create(view, path, data, entries, flags, -1, CONTAINER, context)
+    if flags in (EPHEMERAL, EPHEMERAL_SEQUENTIAL):
+        view.childless.add(answer.path)
+    return answer
 
 
 def with_ttl(view: View, record: object, context: Context) -> Answer:
@@ -122,7 +126,7 @@ def _create(
     kids = view.kids(parent)
     if view.peek(path) is not None:
         raise Refused(Code.NODE_EXISTS)
-    if above.ephemeral:
+    if above.ephemeral or parent in view.childless:
         raise Refused(Code.NO_CHILDREN_FOR_EPHEMERALS)
     if quotas.forbidden(path):
         raise Refused(Code.BAD_ARGUMENTS)
@@ -131,6 +135,7 @@ def _create(
     except Refused:
         if context.hard_quotas:
             raise
+    view.childless.discard(path)
     at = view.zxid
     node = Znode(at, at, view.now, view.now, 0, 0, owner, access, data, UNWRITTEN, 0)
     return Answer(PATH, path, view.create(path, node, parent, kids))

@@ -189,3 +189,19 @@ def test_multi_in_a_batch_after_a_failed_one(bench):
     assert made.path == "/p/n0000000001"
     assert after.changes[0].path == "/p/n0000000002"
     assert after.zxid == made.zxid + 1 == bench.ledger.revision * 4096 + 1
+
+
+def test_a_container_with_an_ephemeral_flag_has_no_children_in_the_multi_that_makes_it(bench):
+    """ZooKeeper's pending record takes it for an ephemeral until it is applied; found by the oracle."""
+    for flags, child in ((1, "/p/c/1"), (3, "/p/c0000000001/1")):
+        outcome = ask(bench, (19, Create("/p/c", b"", OPEN, flags)), (1, Create(child, b"", OPEN, 0)))
+        assert outcome.body == failure(0) + failure(-108) + END
+    assert (
+        ask(bench, (19, Create("/p/c", b"", OPEN, 4)), (1, Create("/p/c/1", b"", OPEN, 0))).body[:4]
+        == head(15)[:4]
+    )
+    again = ((19, Create("/p/d", b"", OPEN, 1)), (2, Delete("/p/d", -1)), (1, Create("/p/d", b"", OPEN, 0)))
+    assert ask(bench, *again, (1, Create("/p/d/1", b"", OPEN, 0))).body[:4] == head(15)[:4]
+    made = ask(bench, (19, Create("/p/e", b"", OPEN, 1)))
+    assert made.body[:4] == head(15)[:4]
+    assert ask(bench, (1, Create("/p/e/1", b"", OPEN, 0))).body[:4] == b"\0\0\0\1"
