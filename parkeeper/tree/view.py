@@ -95,7 +95,7 @@ class View:
         self._sessions.begin()
         self._mark = self.usage.mark()
         if self.childless:
-            self.childless = set()
+            self.childless = set[str]()
 
     def undo(self) -> None:
         """Take back the changes of the request being planned; what it looked at stays looked at."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from parkeeper.errors import GuardFailed, Rejected
-from parkeeper.store.etcd.store import EtcdStore
+from parkeeper.store.etcd.store import ALONE, EtcdStore
 from parkeeper.store.etcd.txn import Transactions
 from parkeeper.store.facade import Commit, Head
 from parkeeper.store.keys import Layout
@@ -226,6 +226,35 @@ async def test_commit_replaces_guards_only_when_nobody_came_between(any_etcd: Et
         with pytest.raises(GuardFailed):
             await one.commit({"node/a": b""}, guards, seen=seen)
         await one.commit({"node/a": b""}, guards)
+
+
+def test_coarse_guards_are_for_commits_with_a_journal() -> None:
+    """A batch is planned again when it loses, whatever it lost by; an errand takes a lost guard for an answer."""
+    transactions = Transactions(Layout("p/"), None, None)
+    guards = {"head/3": 40, "fence/3": 12, "node/a": 7, "stat/a": 8}
+    batch, errand = (Commit(3, Head(5, 6, 7), guards, {}, (), journal, 41) for journal in (b"journal", b""))
+    keys = [compare["key"] for compare in json.loads(transactions.commit(batch, coarse=True))["compare"]]
+    assert keys == [b64("p/head/3"), b64("p/fence/3"), b64("p/head/")]
+    assert transactions.commit(errand, coarse=True) == transactions.commit(errand)
+
+
+async def test_guards_are_coarse_for_who_is_alone_and_fine_again_after_the_first_loss(any_etcd: Etcd) -> None:
+    """What lost but for being coarse happens when it is sent again, and then a while of fine guards follows."""
+    any_etcd.wipe()
+    async with opened(any_etcd) as store, opened(any_etcd) as other:
+        one, two = await writers(store, other)
+        for number in range(ALONE + 2):
+            await one.commit({"node/a": b"%d" % number})
+        seen = await store.head()
+        await two.commit({"node/elsewhere": b""})
+        absent = {"node/b": 0}
+        with pytest.raises(GuardFailed):
+            await one.commit({"node/b": b""}, absent, seen=seen)
+        for name in ("c", "d"):
+            await two.commit({"node/elsewhere": b""})
+            await one.commit({f"node/{name}": b""}, {f"node/{name}": 0}, seen=seen)
+        with pytest.raises(GuardFailed):
+            await one.commit({"node/c": b""}, {"node/c": 0})
 
 
 async def test_writers_of_another_namespace_do_not_matter(any_etcd: Etcd) -> None:

@@ -261,7 +261,7 @@ async def test_follow_two_watches_under_load(proxy: TcpProxy, any_etcd: Etcd, pr
                 deletes = [f"data/{name}", f"node/{name}"] if number % 11 == 5 else []
                 if deletes:
                     puts = {"kids/": b"%d" % number}
-                made[(await writer.commit(puts, {}, deletes)).revision] = puts
+                made[(await writer.commit(puts, {}, deletes, seen=0)).revision] = puts  # (guards stay fine)
 
         async with resuming(store, position) as follower:
             async with trio.open_nursery() as nursery:
