@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from typing import Final
 
 import trio
 
@@ -36,6 +37,10 @@ from parkeeper.wire.frames import SLICE, Frames
 from parkeeper.wire.op import Op
 
 log = logging.getLogger(__name__)
+
+MOST_AT_ONCE: Final = 48
+"""Requests of one connection that are dealt with before others have a turn. (4 KiB hold a hundred gets: with all of
+them at once a light client beside eight that pipeline 1,000 waited 18 ms, p99, with 48 of them 9 ms.)"""
 
 
 async def serve(transport: Transport, services: Services) -> None:
@@ -236,7 +241,10 @@ class Connection:
         )
         high, queue, size = outbox.high, responses.queue, 0
         lease = self._services.lease
+        rest: list[bytes] = []
         while True:
+            if len(frames) > MOST_AT_ONCE:
+                frames, rest = frames[:MOST_AT_ONCE], frames[MOST_AT_ONCE:]
             started = trio.current_time()
             if started > lease.deadline:
                 # Past the serve deadline (a pause of the process, say): others may have taken our sessions.
@@ -253,6 +261,10 @@ class Connection:
             outbox.flush_now()
             waiting = responses.entered - entered
             stats.slice_done(size, len(frames), len(frames) - waiting, started, replica.zxid)
+            if rest:
+                await trio.lowlevel.checkpoint()
+                frames, rest, size = rest, [], 0
+                continue
             if cutter.broken is not None:
                 stats.server.large_requests += 1
                 log.info("%s: %s", self, cutter.broken)

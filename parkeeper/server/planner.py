@@ -43,10 +43,6 @@ PATIENCE: Final = 3
 HOLD: Final = 0.2
 """Seconds another keeper's ticket is honoured at most."""
 
-INLINE_BATCH: Final = 64
-"""Writes in one commit of a store that commits inline: what is planned, committed and answered without a break is 1 ms
-of CPU, and there is no round trip to be shared."""
-
 PARTS: Final = (1024, 256, 64, 16, 4, 1)
 """Ephemerals a commit may delete when a session closes in parts: the first that fits."""
 
@@ -124,9 +120,7 @@ class Planner:
             at_once = False  # who came after that read may have seen what it had not
             blocked = {each.session for each in self.contended}
         kept: list[Request] = []
-        most = 1 if self._single else self._options.limits.batch
-        if self._store.limits.inline:
-            most = min(most, INLINE_BATCH)
+        most = 1 if self._single else min(self._options.limits.batch, self._store.limits.batch)
         parked: dict[int, int] = {}
         self.held = False
         while source and len(batch.planned) < most:

@@ -131,12 +131,15 @@ class StoreLimits:
         keeper_ttl: default seconds without a new beat after which a keeper may be declared dead.
         inline: True if a commit may be made without letting another task run: then whoever commits gives the
             others their turn. (A pass of the scheduler is a tenth of what a small commit costs.)
+        batch: writes that are worth putting into one commit; the more there are, the longer is the stretch in which
+            they are planned and applied without a break.
     """
 
     value: int
     shared: bool
     keeper_ttl: float = 6.0
     inline: bool = False
+    batch: int = 4096
 
 
 class Store(Protocol):
