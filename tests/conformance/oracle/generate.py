@@ -5,6 +5,8 @@ A script holds nothing whose outcome is chance in ZooKeeper itself, and nothing 
 
 - a `setACL` is the last write of its pipeline: ZooKeeper checks a write that follows against the list from before one
   that it has not applied yet (PrepRequestProcessor keeps no ACL in its pending changes for setACL);
+- so is a container made with an ephemeral flag, and no close follows it: until ZooKeeper has applied it, it takes it for
+  an ephemeral, gives it no children, and deletes it with its session;
 - an `auth` comes first: it takes effect when it is received, for all events after;
 - what ends a connection without passing through the queue (an unknown opcode, an auth that fails) stands alone;
 - a session that is to expire is made, used and left in neighbouring steps: its time-out is short;
@@ -14,6 +16,7 @@ A script holds nothing whose outcome is chance in ZooKeeper itself, and nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -187,13 +190,20 @@ def changes(draw: st.DrawFn, path: str) -> Request:
 
 
 def in_order(requests: Sequence[Request]) -> tuple[Request, ...]:
-    """Reads may follow a setACL, writes may not."""
+    """Reads may follow what is not what it seems until it is applied, writes may not."""
     for i, request in enumerate(requests):
-        if request.op == encode.SET_ACL:
+        if unclear(request):
             rest = (later for later in requests[i + 1 :] if later.op in READS)
             return (*requests[: i + 1], *rest)
     return tuple(requests)
 
+
+def unclear(request: Request) -> bool:
+    """Whether ZooKeeper takes what it does for something else until it is applied."""
+    return request.op == encode.SET_ACL or bool(_EPHEMERAL_CONTAINER.search(request.note))
+
+
+_EPHEMERAL_CONTAINER = re.compile(r"createContainer [^;]*flags=[13]")
 
 READS = {
     encode.EXISTS, encode.GET_DATA, encode.GET_ACL, encode.GET_CHILDREN, encode.GET_CHILDREN2, encode.PING,
@@ -310,6 +320,9 @@ class Story:
     def close(self) -> None:
         conn = self.one()
         before = in_order(self.draw(pipelines)) if self.draw(st.booleans()) else ()
+        if any(map(unclear, before)):
+            self.steps.append(Send(conn, before))
+            before = ()
         self.steps.append(Send(conn, (*before, ask.close()), ends=True))
         self.open.remove(conn)
         self.sessions = [other for other in self.sessions if other != conn] or [conn]

@@ -2,15 +2,15 @@
 
 A quick part runs in `make test`; `make conformance` runs at length: memory with the most scripts, then three keepers
 over each store that they can share, connection by connection another one. PARKEEPER_ORACLE_SCRIPTS sets how many
-scripts memory gets, PARKEEPER_ORACLE_ON_STORES how many each other store, PARKEEPER_ORACLE_SEED where they start
-(printed with the result).
+scripts memory gets, PARKEEPER_ORACLE_ON_STORES how many each other store, PARKEEPER_ORACLE_SEED where they start. How
+many were run, where they started, and of what they were is printed at the end (`conftest.py`).
 """
 
 from __future__ import annotations
 
 import os
 import random
-import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
@@ -23,6 +23,7 @@ from tests.servers import Consul, Etcd
 
 CHUNK = 500  # scripts under one seed: hypothesis remembers every one it made
 QUICK = 120
+PARTS = 3  # run beside each other: most of the time is spent in waiting for sessions to expire
 FULL = int(os.environ.get("PARKEEPER_ORACLE_SCRIPTS", "21000"))  # about 50 requests each
 ON_STORES = int(os.environ.get("PARKEEPER_ORACLE_ON_STORES", "1000"))
 START = int(os.environ.get("PARKEEPER_ORACLE_SEED", random.SystemRandom().randrange(2**31)))
@@ -76,51 +77,57 @@ def test_a_few_scripts_agree() -> None:
         compare(arena, QUICK, start=0)
 
 
+Record = Callable[[str, object], None]
+"""pytest's `record_property`."""
+
+
 def compare_and_report(
-    capsys: pytest.CaptureFixture[str], name: str, count: int, found: Side, version: str = "3.9"
+    record: Record, name: str, found: Side, count: int = ON_STORES, start: int = START, version: str = "3.9"
 ) -> None:
-    """New scripts every time; what was run is printed, whatever comes of it."""
+    """New scripts every time; what was run is told, whatever comes of it."""
     with Arena(sides.zookeeper(version), found, older=version != "3.9") as arena:
         try:
-            compare(arena, count, START)
+            compare(arena, count, start)
         finally:
-            with capsys.disabled():
-                sys.stdout.write(f"\noracle: {name}, seed {START}: {report(arena.tally)}\n")
+            record("oracle", f"{name}, seed {start}: {report(arena.tally)}")
 
 
 @pytest.mark.conformance
 @pytest.mark.timeout(0)
-def test_many_scripts_agree(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_many_scripts_agree(record_property: Record, part: int) -> None:
     """Memory, the most of them."""
-    compare_and_report(capsys, "memory", FULL, sides.keepers())
+    compare_and_report(
+        record_property, "memory", sides.keepers(), -(-FULL // PARTS), (START + part * FULL) % 2**31
+    )
 
 
 @pytest.mark.conformance
 @pytest.mark.timeout(0)
-def test_many_scripts_agree_on_sqlite(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_scripts_agree_on_sqlite(record_property: Record) -> None:
     """A keeper over SQLite."""
-    compare_and_report(capsys, "sqlite", ON_STORES, sides.keepers("sqlite"))
+    compare_and_report(record_property, "sqlite", sides.keepers("sqlite"))
 
 
 @pytest.mark.conformance
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("version", ["3.4", "3.5.16"])
-def test_many_scripts_agree_on_etcd(capsys: pytest.CaptureFixture[str], version: str) -> None:
+def test_many_scripts_agree_on_etcd(record_property: Record, version: str) -> None:
     """Three keepers over etcd, both JSON dialects, against one ZooKeeper."""
     with Etcd(version) as store:
-        compare_and_report(capsys, f"etcd {version}", ON_STORES, sides.keepers(store.url, members=3))
+        compare_and_report(record_property, f"etcd {version}", sides.keepers(store.url, members=3))
 
 
 @pytest.mark.conformance
 @pytest.mark.timeout(0)
-def test_many_scripts_agree_on_consul(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_scripts_agree_on_consul(record_property: Record) -> None:
     """Three keepers over Consul against one ZooKeeper."""
     with Consul() as store:
-        compare_and_report(capsys, "consul", ON_STORES, sides.keepers(store.url, members=3))
+        compare_and_report(record_property, "consul", sides.keepers(store.url, members=3))
 
 
 @pytest.mark.conformance
 @pytest.mark.timeout(0)
-def test_many_scripts_agree_with_3_8(capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_scripts_agree_with_3_8(record_property: Record) -> None:
     """ZooKeeper 3.8, but for what it does otherwise than 3.9 (`tests.scripts.older`)."""
-    compare_and_report(capsys, "memory, ZooKeeper 3.8", ON_STORES, sides.keepers(), version="3.8")
+    compare_and_report(record_property, "memory, ZooKeeper 3.8", sides.keepers(), version="3.8")
