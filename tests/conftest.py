@@ -1,4 +1,4 @@
-"""Fixtures that start real servers once for a test run, and show their logs with a test that fails."""
+"""Fixtures that start real servers once for a test run, and show their logs with a test that fails; figures at the end."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             if said := process.tail(since=_starts.get(process, 0)):
                 report.sections.append((f"log of {process.name}", said))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests told with `record_property("figures", ...)`, from whichever process."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    told = [str(value) for one in reports for name, value in one.user_properties if name == "figures"]
+    if told:
+        terminalreporter.section("figures")
+        for line in told:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", params=["3.4", "3.5.1", "3.5.16"])

@@ -1,6 +1,6 @@
 """Nobody starves: hot parents, a keeper that is far from the store, and writes that only seem to touch each other.
 
-`pytest -s` shows the figures.
+The figures are printed at the end of the session.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ from tests.servers import Consul, Etcd
 
 SECONDS = 5.0
 Store = Etcd | Consul
+Record = Callable[[str, object], None]
+
+
+def named(store: Store) -> str:
+    return type(store).__name__
 
 
 @pytest.fixture(params=["etcd-3.5.16", "consul"])
@@ -99,15 +104,24 @@ def prepare(addresses: list[Address], *paths: str) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(120)
-def test_a_far_keeper_gets_its_share_of_a_hot_parent(far: tuple[Store, list[Address]]) -> None:
+def test_a_far_keeper_gets_its_share_of_a_hot_parent(
+    far: tuple[Store, list[Address]], record_property: Record
+) -> None:
     """All create under one parent: the far one's longest wait stays short, and its other clients don't wait."""
-    _, addresses = far
+    store, addresses = far
     prepare(addresses, "/hot", "/cool")
     hot = [Loop(address, creates("/hot", f"c{number}-")) for number, address in enumerate(addresses)]
     cool = Loop(addresses[2], sets("/cool"))
     together(*hot, cool)
     rates = [loop.count / SECONDS for loop in (*hot, cool)]
-    [loop.longest * 1000 for loop in (*hot, cool)]
+    record_property(
+        "figures",
+        f"{named(store)}, a hot parent, two near, one far, the far one's other client: "
+        + "; ".join(
+            f"{loop.count / SECONDS:.0f}/s, longest wait {loop.longest * 1000:.0f} ms"
+            for loop in (*hot, cool)
+        ),
+    )
     assert hot[2].longest < 0.2 * FACTOR
     assert rates[2] > 5
     assert rates[3] > rates[2]
@@ -119,21 +133,30 @@ FACTOR = 3.0
 
 @pytest.mark.soak
 @pytest.mark.timeout(120)
-def test_setting_a_parent_and_creating_under_it_do_not_conflict(far: tuple[Store, list[Address]]) -> None:
+def test_setting_a_parent_and_creating_under_it_do_not_conflict(
+    far: tuple[Store, list[Address]], record_property: Record
+) -> None:
     """They write different items, so neither starves."""
-    _, addresses = far
+    store, addresses = far
     prepare(addresses, "/parent")
     setter, creator = Loop(addresses[0], sets("/parent")), Loop(addresses[1], creates("/parent", "c-"))
     together(setter, creator)
+    record_property(
+        "figures",
+        f"{named(store)}, setting a parent {setter.count / SECONDS:.0f}/s, creating under it "
+        f"{creator.count / SECONDS:.0f}/s",
+    )
     assert setter.count > SECONDS * 20
     assert creator.count > SECONDS * 20
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(120)
-def test_three_keepers_under_full_load_all_commit(far: tuple[Store, list[Address]]) -> None:
+def test_three_keepers_under_full_load_all_commit(
+    far: tuple[Store, list[Address]], record_property: Record
+) -> None:
     """Each with eight connections on znodes of its own, one keeper far: none gets less than a tenth."""
-    _, addresses = far
+    store, addresses = far
     prepare(addresses, *(f"/own/{number}-{each}" for number in range(3) for each in range(8)))
     loops = [
         [Loop(address, sets(f"/own/{number}-{each}")) for each in range(8)]
@@ -141,4 +164,9 @@ def test_three_keepers_under_full_load_all_commit(far: tuple[Store, list[Address
     ]
     together(*(loop for group in loops for loop in group))
     counts = [sum(loop.count for loop in group) for group in loops]
+    record_property(
+        "figures",
+        f"{named(store)}, sets of 8 connections at two near keepers and a far one: "
+        + ", ".join(f"{count / SECONDS:.0f}/s" for count in counts),
+    )
     assert min(counts) >= sum(counts) / 10

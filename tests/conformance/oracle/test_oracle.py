@@ -3,7 +3,7 @@
 A quick part runs in `make test`; `make conformance` runs at length: memory with the most scripts, then three keepers
 over each store that they can share, connection by connection another one. PARKEEPER_ORACLE_SCRIPTS sets how many
 scripts memory gets, PARKEEPER_ORACLE_ON_STORES how many each other store, PARKEEPER_ORACLE_SEED where they start. How
-many were run, where they started, and of what they were is printed at the end (`conftest.py`).
+many were run, where they started, and of what they were is printed at the end (`tests/conftest.py`).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def compare_and_report(
         try:
             compare(arena, count, start)
         finally:
-            record("oracle", f"{name}, seed {start}: {report(arena.tally)}")
+            record("figures", f"oracle: {name}, seed {start}: {report(arena.tally)}")
 
 
 @pytest.mark.conformance
