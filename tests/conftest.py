@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests import processes
-from tests.servers import Consul, Etcd, ZooKeeper
+from tests.servers import ETCDS, Consul, Etcd, ZooKeeper
 
 _starts: dict[processes.Process, int] = {}
 
@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(line)
 
 
-@pytest.fixture(scope="session", params=["3.4", "3.5.1", "3.5.16"])
+@pytest.fixture(scope="session", params=ETCDS)
 def any_etcd(request: pytest.FixtureRequest) -> Iterator[Etcd]:
     """One member of each etcd in turn; shared: a test uses a prefix of its own."""
     with Etcd(version=request.param) as etcd:

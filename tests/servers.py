@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,12 +30,15 @@ class Tls(NamedTuple):
 
 # etcd --------------------------------------------------------------------------------------------------------
 
+ETCDS = tuple(os.environ.get("PARKEEPER_ETCDS", "3.4 3.5.1 3.5.16").split())
+"""Versions that tests of the store run on; others, put into `.servers/etcd-VERSION/usr/bin/` by hand, may be named."""
+
 
 class Etcd(Cluster):
     """etcd with its v3 JSON gateway.
 
     Args:
-        version: "3.4" (3.4.23) and "3.5.1" have gateway v1, "3.5.16" gateway v2.
+        version: "3.4" (3.4.23) and "3.5.1" have gateway v1, "3.5.16" and later ones gateway v2.
         flags: more command line flags, such as `--auto-compaction-retention=1`.
         members: 1 or 3.
         tls: serve clients by TLS.

@@ -22,7 +22,7 @@ from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.urls import StoreOptions
 from parkeeper.testing.faulty import FaultyStore
-from tests.servers import Consul, Etcd
+from tests.servers import ETCDS, Consul, Etcd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +164,7 @@ def etcd(version: str) -> Opener:
     return opened
 
 
-for _version in ("3.4", "3.5.1", "3.5.16"):
+for _version in ETCDS:
     backend(f"etcd-{_version}")(etcd(_version))
 
 

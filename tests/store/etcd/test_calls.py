@@ -22,7 +22,7 @@ from parkeeper.store.facade import Commit
 from parkeeper.store.http import TimedOut
 from parkeeper.store.urls import StoreOptions
 from tests.proxy import TcpProxy
-from tests.servers import Etcd, Tls
+from tests.servers import ETCDS, Etcd, Tls
 from tests.store.etcd.clusters import addresses, http_server, opened
 from tests.store.writers import Writer, make_namespace, writers
 
@@ -307,7 +307,7 @@ async def fill(writer: Writer) -> tuple[Commit, StoreError]:
     raise AssertionError("there is no quota")
 
 
-@pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.parametrize("version", ETCDS)
 @pytest.mark.slow
 async def test_database_that_is_full(version: str, caplog: pytest.LogCaptureFixture) -> None:
     """The refused commit may be stored: whether it is, is told at once; and what to do is logged."""
@@ -386,7 +386,7 @@ def tls_options(folder: Path, name: str | None = "client") -> StoreOptions:
     )
 
 
-@pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.parametrize("version", ETCDS)
 @pytest.mark.slow
 async def test_tls_with_client_certificates(version: str, tls_files: Path) -> None:
     """Commits, watches and loads over TLS, with the certificate the server wants; not without it."""

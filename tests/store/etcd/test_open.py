@@ -11,7 +11,7 @@ from parkeeper.errors import AccessDenied, Incompatible, Unavailable
 from parkeeper.store.etcd.store import EtcdStore
 from parkeeper.store.urls import StoreOptions
 from tests.processes import free_port
-from tests.servers import Etcd
+from tests.servers import ETCDS, Etcd
 from tests.store.etcd.clusters import http_server, opened
 from tests.store.writers import writers
 
@@ -70,7 +70,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-@pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.parametrize("version", ETCDS)
 @pytest.mark.slow
 async def test_open_warns_when_nobody_compacts(version: str, caplog: pytest.LogCaptureFixture) -> None:
     """Its command line asks for no auto-compaction, and nothing was ever compacted. Unless we do it."""
@@ -119,7 +119,7 @@ def enable_auth(etcd: Etcd) -> None:
 KEEPER = StoreOptions(user="keeper", password="keepers-secret")
 
 
-@pytest.fixture(scope="module", params=["3.4", "3.5.1", "3.5.16"])
+@pytest.fixture(scope="module", params=ETCDS)
 def guarded_etcd(request: pytest.FixtureRequest) -> AsyncIterator[Etcd]:
     """With authentication, and tokens that live for 2 s after their last use."""
     with Etcd(request.param, flags=["--auth-token-ttl=2"]) as etcd:
@@ -193,7 +193,7 @@ async def test_user_when_authentication_is_off(any_etcd: Etcd, caplog: pytest.Lo
     assert sum("authentication is not enabled" in text for text in warnings(caplog)) == 1
 
 
-@pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.parametrize("version", ETCDS)
 @pytest.mark.slow
 async def test_user_when_authentication_is_switched(version: str) -> None:
     """On and off while we are connected; a token left over is an error by itself on older servers."""

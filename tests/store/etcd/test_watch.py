@@ -15,7 +15,7 @@ from parkeeper.store.etcd.watch import Lines, checked, parsed
 from parkeeper.store.facade import Changed, Committed, Event
 from parkeeper.store.urls import StoreOptions
 from tests.proxy import TcpProxy
-from tests.servers import Etcd
+from tests.servers import ETCDS, Etcd
 from tests.store.etcd.clusters import opened
 from tests.store.writers import Listener, Writer, listening, writers
 
@@ -160,7 +160,7 @@ async def test_follow_when_the_server_hangs(proxy: TcpProxy, any_etcd: Etcd) -> 
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
-@pytest.mark.parametrize("version", ["3.4", "3.5.1", "3.5.16"])
+@pytest.mark.parametrize("version", ETCDS)
 @pytest.mark.slow
 async def test_follow_when_the_server_ends(version: str, how: str) -> None:
     """Told as a cut, however the server goes; it goes on when it is back."""
