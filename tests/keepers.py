@@ -23,6 +23,7 @@ class Keepers(Cluster):
         members: number of keepers; more than one needs a store that several processes share.
         flags: more command line flags.
         environment: more environment variables.
+        ports: where they listen, one each; None: on free ones.
     """
 
     def __init__(
@@ -32,9 +33,10 @@ class Keepers(Cluster):
         members: int = 1,
         flags: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        ports: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        self.ports = [free_port() for _ in range(members)]
+        self.ports = list(ports) if ports else [free_port() for _ in range(members)]
         self.members = []
         for i, port in enumerate(self.ports):
             home = self._home(f"keeper{i}")

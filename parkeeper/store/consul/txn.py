@@ -85,7 +85,9 @@ class Transactions:
 
         Half of the guards are taken to be of items that the commit writes too, as in setData; if there are more
         of the others, the commit falls back on the third way, for which there is always room. So with 0 guards
-        this tells whether there is a way at all, however many guards there are.
+        this tells whether there is a way at all, however many guards there are. Where many keepers live, or have
+        died and were not declared dead yet, there is no room for the third way: then all guards must fit as they
+        are. [a keeper that had crashed 60 times within a TTL could write nothing until they were declared]
 
         Args:
             guards, puts, deletes, size: see `facade.Store.fits`.
@@ -93,7 +95,8 @@ class Transactions:
             filling: whether the ring's oldest entries may have to be dropped.
         """
         operations = puts + deletes + OVERHEAD + (DROPPED if filling else 0)
-        operations += max((guards + 1) // 2, others + COARSE)
+        least = max((guards + 1) // 2, others + COARSE)
+        operations += min(guards, least) if guards else least
         room = self._room(operations)
         return operations <= self.operations and size <= min(room, self.largest - _NAMES)
 

@@ -7,8 +7,9 @@ keepers in this process) or the URL of a real one (three processes).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import ClassVar
 
 import kazoo.testing.common
 import kazoo.testing.harness
@@ -72,6 +73,9 @@ class Apart:
 class Cluster:
     """What `kazoo.testing.harness` asks of a ZookeeperCluster; the rest of its arguments mean nothing here."""
 
+    _ports: ClassVar[Sequence[int] | None] = None
+    """Of the first one, for all: a test that has its cluster made anew goes on with the addresses it knows."""
+
     def __init__(self, size: int = 3, **_: object) -> None:
         self._size = size
         self._servers: list[InProcess] | list[Apart] = []
@@ -94,7 +98,9 @@ class Cluster:
                 members=self._size,
                 environment={"PARKEEPER_SUPER_DIGEST": SUPER},
                 flags=("--namespace", f"kazoo-{os.getpid()}/"),
+                ports=self._ports,
             )
+            Cluster._ports = keepers.ports
             self._close = keepers.close
             self._servers = [
                 Apart(member, f"{host}:{port}")

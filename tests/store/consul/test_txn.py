@@ -185,7 +185,7 @@ def test_value_is_that_of_consuls_default() -> None:
     guards=st.integers(0, 60),
     shared=st.integers(0, 40),
     length=st.sampled_from([0, 10, 5_000, 60_000]),
-    others=st.integers(0, 5),
+    others=st.integers(0, 5) | st.integers(50, 70),
 )
 def test_fits_is_never_more_than_is_taken(
     puts: int, deletes: int, guards: int, shared: int, length: int, others: int
@@ -230,3 +230,11 @@ def test_no_two_commits_write_the_same_value_with_the_same_flags(
                 wrote = (each["Key"], b64decode(each.get("Value", "")), each["Flags"])
                 assert wrote not in seen
                 seen.add(wrote)
+
+
+def test_a_small_commit_fits_however_many_keepers_live() -> None:
+    """A keeper that crashes again and again leaves items behind until they are declared dead; meanwhile it serves."""
+    transactions = Transactions(NAMES)
+    assert transactions.fits(6, 3, 0, 500, others=62, filling=True)
+    assert not transactions.fits(60, 3, 0, 500, others=62, filling=True)
+    assert not transactions.fits(0, 3, 0, 500, others=62, filling=True)
