@@ -3,8 +3,9 @@
 A decoder is `decode(payload, at)`: the payload is the whole frame without its length, `at` where the record starts,
 which is 8 in a request and anything inside a multi. Bytes behind the record are ignored.
 
-Null paths: where ZooKeeper answers -5 to one (reads, create, delete) the decoder raises `Malformed`; setData and
-setACL answer -8 and sync and getEphemerals accept it, so their records keep None. An access list that is null stays
+Null paths: where ZooKeeper answers -5 to one (reads, delete, any operation of a multi) the decoder raises `Malformed`;
+setData and setACL answer -8, create looks at its flags first, and sync and getEphemerals accept it, so their records
+keep None. An access list that is null stays
 None (-114). Numbers outside a record's own range (an addWatch mode, a watcher type) are malformed here, for that is
 how they are answered (reference 5.5); create flags are not, being answered -8. Two leniencies of ZooKeeper are not
 followed, since no client can use them: a null path in addWatch, checkWatches, removeWatches and in the persistent
@@ -40,7 +41,7 @@ HEADER = struct.Struct(">ii")
 class Create(NamedTuple):
     """create, create2, createContainer. `flags`: 0 persistent, 1 ephemeral, +2 sequential, 4 container, 5, 6 TTL."""
 
-    path: str
+    path: str | None
     data: bytes | None
     acl: tuple[Acl, ...] | None
     flags: int
@@ -49,7 +50,7 @@ class Create(NamedTuple):
 class CreateTtl(NamedTuple):
     """createTTL; `ttl` in ms."""
 
-    path: str
+    path: str | None
     data: bytes | None
     acl: tuple[Acl, ...] | None
     flags: int
@@ -374,7 +375,7 @@ def get_all_children_number(payload: bytes, at: int) -> GetAllChildrenNumber:
 
 def read_create(payload: bytes, at: int) -> tuple[Create, int]:
     """A CreateRequest and the offset behind it."""
-    path, at = read_path(payload, at)
+    path, at = read_string(payload, at)
     data, at = read_buffer(payload, at)
     acl, at = read_acl(payload, at)
     flags, at = read_int(payload, at)

@@ -93,7 +93,7 @@ KINDS: Final = {
 
 def _create(
     view: View,
-    path: str,
+    path: str | None,
     data: bytes | None,
     entries: tuple[Acl, ...] | None,
     flags: int,
@@ -111,6 +111,8 @@ def _create(
             raise Refused(Code.BAD_ARGUMENTS)
     elif ttl >= 0:
         raise Refused(Code.BAD_ARGUMENTS)
+    if path is None:
+        raise Refused(Code.MARSHALLING_ERROR)
     require_shape(path)
     access = acl.fixup(entries, context.identities)
     parent = parent_of(path)

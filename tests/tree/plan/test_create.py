@@ -260,3 +260,11 @@ def test_sequence_when_it_is_used_up(bench):
     assert bench.stat("/p").pzxid == gone.zxid
     assert bench.replica.kids["/p"].creates == 2**31 - 1
     assert gone.changes[0].kind != CREATE
+
+
+def test_a_null_path_comes_after_the_flags(bench):
+    """-8 for flags that are none, or that the opcode cannot have, then -5; found by the oracle."""
+    for flags in (5, 6, 7, -1):
+        assert bench.ask(1, Create(None, b"", OPEN, flags), bench.mine).code == -8
+    for flags in (0, 1, 2, 3, 4):
+        assert bench.ask(1, Create(None, b"", OPEN, flags), bench.mine).code == -5
