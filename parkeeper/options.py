@@ -19,15 +19,15 @@ class Limits:
 
     Args:
         frame: bytes of the largest request frame (`jute.maxbuffer`; ZooKeeper's default, 1 MiB - 1).
-        slice: bytes a reader takes before it yields: 4 KiB keep a light client's p99 at 10 ms beside eight that
-            pipeline 1,000 requests (64 KiB: 62 ms).
+        slice: bytes a reader takes before it yields; of many small requests it yields earlier
+            (`parkeeper.server.connection.REQUESTS_AT_ONCE`).
         parked: requests one connection may have waiting behind its own writes; reading stops above it.
         parked_bytes: bytes of the same.
         outbox_high: bytes waiting to be sent above which we stop reading from that peer.
         outbox: bytes waiting to be sent at which a peer that doesn't read is cut off.
         handshake: seconds a connection may take until its session is asked for (ZooKeeper: 10 s).
         close: seconds the last replies of a closing connection may take to be sent.
-        batch: writes in one commit at most; positions go to 4095, a smaller batch keeps apply slices short.
+        batch: writes in one commit at most, if the store does not ask for fewer (`StoreLimits.batch`); positions go to 4095, a smaller batch keeps apply slices short.
         batch_parked: reads parked between the writes of one session that end a batch.
         spare_descriptors: file descriptors kept for the store and the admin port when connections use them up.
         in_flight: requests waiting to be committed in the whole keeper; readers pause above it.

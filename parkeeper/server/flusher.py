@@ -1,6 +1,7 @@
 """One task that sends what applying a commit left in many outboxes.
 
-Applying never sends: it encodes and marks connections dirty. This task answers the reads that waited for the commit
+Applying never sends: it encodes and marks connections dirty. This task (or the committer, between `hold` and `let_go`,
+when it has nothing else to do) answers the reads that waited for the commit
 and sends, in slices of a millisecond, so that one write that 10,000 connections watch does not stop the keeper; each
 connection stands behind its own barrier, so that none can end the task that serves them all.
 

@@ -84,10 +84,8 @@ class MultiRead(NamedTuple):
 def _read_plain_create(number: int, payload: bytes, at: int) -> tuple[WriteOp, int]:
     """An operation under 1, 15 or 19."""
     record, at = read_create(payload, at)
-    if record.path is None:
-        raise Malformed("a null path in a multi")
-    if record.acl is None or not 0 <= record.flags <= 6 or record.flags in _TTL:
-        raise Malformed("a create with no access list, or with a flag that a multi cannot hold")
+    if record.path is None or record.acl is None or not 0 <= record.flags <= 6 or record.flags in _TTL:
+        raise Malformed("a create with no path, no access list, or a flag that a multi cannot hold")
     return (Op.CREATE_CONTAINER if record.flags == _CONTAINER else number, record), at
 
 

@@ -3,13 +3,12 @@
 A decoder is `decode(payload, at)`: the payload is the whole frame without its length, `at` where the record starts,
 which is 8 in a request and anything inside a multi. Bytes behind the record are ignored.
 
-Null paths: where ZooKeeper answers -5 to one (reads, delete, any operation of a multi) the decoder raises `Malformed`;
-setData and setACL answer -8, create looks at its flags first, and sync and getEphemerals accept it, so their records
-keep None. An access list that is null stays
-None (-114). Numbers outside a record's own range (an addWatch mode, a watcher type) are malformed here, for that is
-how they are answered (reference 5.5); create flags are not, being answered -8. Two leniencies of ZooKeeper are not
-followed, since no client can use them: a null path in addWatch, checkWatches, removeWatches and in the persistent
-lists of setWatches2 is malformed too.
+Null paths: where ZooKeeper answers -5 to one (reads, delete) the decoder raises `Malformed`; create looks at its flags
+first (but not in a multi, see `parkeeper.wire.multi`), setData and setACL answer -8 and sync and getEphemerals accept
+it, so their records keep None. An access list that is null stays None (-114). Numbers outside a record's own range (an
+addWatch mode, a watcher type) are malformed here, for that is how they are answered (reference 5.5); create flags are
+not, being answered -8. Two leniencies of ZooKeeper are not followed, since no client can use them: a null path in
+addWatch, checkWatches, removeWatches and in the persistent lists of setWatches2 is malformed too.
 """
 
 from __future__ import annotations

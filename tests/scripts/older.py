@@ -16,10 +16,7 @@ from tests.scripts.model import Connect, Request, Script, Send, Step
 
 
 class Difference(NamedTuple):
-    """Args:
-    words: the reference's.
-    met_by: whether a request meets it.
-    """
+    """One: the reference's words, and whether a request meets it."""
 
     words: str
     met_by: Callable[[Request], bool]

@@ -95,8 +95,8 @@ class Transactions:
             filling: whether the ring's oldest entries may have to be dropped.
         """
         operations = puts + deletes + OVERHEAD + (DROPPED if filling else 0)
-        least = max((guards + 1) // 2, others + COARSE)
-        operations += min(guards, least) if guards else least
+        with_fallback = max((guards + 1) // 2, others + COARSE)
+        operations += min(guards, with_fallback) if guards else with_fallback
         room = self._room(operations)
         return operations <= self.operations and size <= min(room, self.largest - _NAMES)
 
