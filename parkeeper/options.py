@@ -27,7 +27,8 @@ class Limits:
         outbox: bytes waiting to be sent at which a peer that doesn't read is cut off.
         handshake: seconds a connection may take until its session is asked for (ZooKeeper: 10 s).
         close: seconds the last replies of a closing connection may take to be sent.
-        batch: writes in one commit at most, if the store does not ask for fewer (`StoreLimits.batch`); positions go to 4095, a smaller batch keeps apply slices short.
+        batch: writes in one commit at most, if the store does not ask for fewer (`StoreLimits.batch`); positions go
+            to 4095, a smaller batch keeps apply slices short.
         batch_parked: reads parked between the writes of one session that end a batch.
         spare_descriptors: file descriptors kept for the store and the admin port when connections use them up.
         in_flight: requests waiting to be committed in the whole keeper; readers pause above it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import struct
+from itertools import pairwise
 
 import pytest
 import trio
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from parkeeper.options import Limits
 from parkeeper.server import dispatch
+from parkeeper.server.connection import REQUESTS_AT_ONCE
 from parkeeper.wire.opcodes import OPERATIONS
 from tests.server.stage import create, get_data, request, set_data, stage, string
 
@@ -37,6 +39,20 @@ async def test_bytes_may_come_one_at_a_time():
             await trio.testing.wait_all_tasks_blocked()
         made, got = await client.answers(2)
         assert (made.err, got.data) == (0, b"one")
+
+
+async def test_others_have_a_turn_between_many_small_requests():
+    """However many of them one slice of bytes holds."""
+    async with stage() as there:
+        client, stats = await there.client(), there.services.stats
+        counts = [stats.received]
+        await client.send(*(get_data(xid, "/") for xid in range(1, 2 * REQUESTS_AT_ONCE + 5)))
+        while counts[-1] < counts[0] + 2 * REQUESTS_AT_ONCE + 4:
+            await trio.lowlevel.checkpoint()
+            counts.append(stats.received)
+        assert max(after - before for before, after in pairwise(counts)) == REQUESTS_AT_ONCE
+        answers = await client.answers(2 * REQUESTS_AT_ONCE + 4)
+        assert [each.xid for each in answers] == list(range(1, 2 * REQUESTS_AT_ONCE + 5))
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["two-commits", "one-commit"])

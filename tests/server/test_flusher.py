@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import perf_counter
 
 import trio
@@ -100,14 +102,23 @@ async def test_others_run_between_slices():
     assert log == ["0", "1", "2", "3", "4"]
 
 
+@asynccontextmanager
+async def running() -> AsyncIterator[Flusher]:
+    """A flusher at work, held by whom it is given to."""
+    flusher = Flusher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flusher.run)
+        await trio.testing.wait_all_tasks_blocked()
+        flusher.hold()
+        yield flusher
+        nursery.cancel_scope.cancel()
+
+
 async def test_who_is_marked_while_held_is_flushed_by_whom_lets_go_at_once():
     """The committer sends what its commit answered by itself; the flusher is not even woken for it."""
     log: list[str] = []
-    flusher = Flusher()
     one = Peer("one", log)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(flusher.run)
-        flusher.hold()
+    async with running() as flusher:
         flusher.mark(one)
         flusher.let_go(at_once=True)
         assert log == ["one"]
@@ -115,34 +126,25 @@ async def test_who_is_marked_while_held_is_flushed_by_whom_lets_go_at_once():
         flusher.mark(one)  # and it works as before
         await trio.testing.wait_all_tasks_blocked()
         assert log == ["one", "one"]
-        nursery.cancel_scope.cancel()
 
 
 async def test_who_is_marked_while_held_is_left_to_the_flusher_otherwise():
     """The next commit goes out first."""
     log: list[str] = []
-    flusher = Flusher()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(flusher.run)
-        flusher.hold()
+    async with running() as flusher:
         flusher.mark(Peer("one", log))
         flusher.let_go(at_once=False)
         assert log == []
         await trio.testing.wait_all_tasks_blocked()
         assert log == ["one"]
-        nursery.cancel_scope.cancel()
 
 
-async def test_one_with_more_to_do_after_it_was_let_go_is_left_to_the_flusher():
-    """A slice is bounded, whoever makes it."""
+async def test_a_fault_in_who_is_flushed_at_once_is_its_own():
+    """The committer goes on, and so do the others; who has more to do comes after them."""
     log: list[str] = []
-    flusher = Flusher()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(flusher.run)
-        flusher.hold()
-        flusher.mark(Peer("one", log, rounds=1, fault=None))
+    async with running() as flusher:
+        flusher.mark(Peer("one", log, rounds=1))
         flusher.mark(Peer("bad", log, fault=ValueError("no")))
         flusher.let_go(at_once=True)
         await trio.testing.wait_all_tasks_blocked()
         assert log == ["one", "bad", "bad: no", "one"]
-        nursery.cancel_scope.cancel()

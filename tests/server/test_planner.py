@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from parkeeper.options import Limits, Options
 from parkeeper.server.planner import HOLD, PATIENCE
-from parkeeper.store.memory import MemoryStore
+from parkeeper.store.memory import BATCH, MemoryStore
 from parkeeper.store.urls import StoreOptions
 from tests.server.queue import KEEPER, ONE, THREE, TWO, Line, answers, asked
 
@@ -70,6 +70,14 @@ def test_a_contended_batch_that_is_put_back_is_first_again() -> None:
     assert asked(line.plan()) == requests[:2]
     taken = [*asked(line.plan()), *asked(line.plan())]
     assert sorted(taken, key=id) == sorted([requests[2], fresh], key=id)
+
+
+def test_a_store_may_ask_for_small_batches() -> None:
+    """Memory does: there is no round trip that many writes could share."""
+    line = Line("/a")
+    requests = [line.set(ONE, "/a") for _ in range(BATCH + 3)]
+    assert asked(line.plan()) == requests[:BATCH]
+    assert asked(line.plan()) == requests[BATCH:]
 
 
 def test_a_request_dies_with_its_attachment() -> None:
