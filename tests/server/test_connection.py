@@ -43,16 +43,17 @@ async def test_bytes_may_come_one_at_a_time():
 
 async def test_others_have_a_turn_between_many_small_requests():
     """However many of them one slice of bytes holds."""
+    many = 4 * REQUESTS_AT_ONCE + 4
     async with stage() as there:
         client, stats = await there.client(), there.services.stats
         counts = [stats.received]
-        await client.send(*(get_data(xid, "/") for xid in range(1, 2 * REQUESTS_AT_ONCE + 5)))
-        while counts[-1] < counts[0] + 2 * REQUESTS_AT_ONCE + 4:
+        await client.send(*(get_data(xid, "/") for xid in range(1, many + 1)))
+        while counts[-1] < counts[0] + many:
             await trio.lowlevel.checkpoint()
             counts.append(stats.received)
-        assert max(after - before for before, after in pairwise(counts)) == REQUESTS_AT_ONCE
-        answers = await client.answers(2 * REQUESTS_AT_ONCE + 4)
-        assert [each.xid for each in answers] == list(range(1, 2 * REQUESTS_AT_ONCE + 5))
+        # (Trio shuffles who runs in a pass: the reader may be last in one and first in the next.)
+        assert max(after - before for before, after in pairwise(counts)) <= 2 * REQUESTS_AT_ONCE
+        assert [each.xid for each in await client.answers(many)] == list(range(1, many + 1))
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["two-commits", "one-commit"])
