@@ -325,7 +325,9 @@ bogus
 quit
 """.lstrip()
 
-WATCHER = re.compile(r"\nWATCHER::\n\n(WatchedEvent [^\n]*)\n")
+WATCHER = re.compile(r"\nWATCHER::\n|\n(WatchedEvent [^\n]*)\n")
+"""The two things that zkCli's event thread prints of an event; its main thread may print something in between."""
+
 ZXID = re.compile(r"(Zxid = 0x|zxid: )([0-9a-f]+)")
 
 
@@ -351,7 +353,7 @@ def zk_cli(hosts: str) -> tuple[list[str], list[str], list[str]]:
     text = re.sub(r"(?m)^([cm]time) = .*", r"\1", text).replace(hosts, "HOSTS")
     text = re.sub(r"(?m)^\[(/.*)\]$", lambda found: str(sorted(found[1].split(", "))), text)
     # The last one, of the end, comes out or not as the JVM likes.
-    events = [each for each in WATCHER.findall(text) if "state:Closed" not in each]
+    events = [each for each in WATCHER.findall(text) if each and "state:Closed" not in each]
     return WATCHER.sub("", text).splitlines(), events, done.stderr.splitlines()
 
 
