@@ -20,6 +20,7 @@ from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.doubt import FIRST_TRY, Ended, Sender, Superseded
 from parkeeper.server.flusher import Flusher
+from parkeeper.server.gathering import Gathering
 from parkeeper.server.planner import HOLD, Planner
 from parkeeper.server.requests import Request
 from parkeeper.store.facade import Commit, Head, Receipt, Store
@@ -63,8 +64,8 @@ class Committer:
         planner: the queue.
         options: of the keeper.
         head: identity of the registration, our first commit; `head_rev` is its revision.
-        flusher: sends what a commit answered: at once if nothing waits to be planned, else while the next one is
-            under way.
+        flusher: sends what a commit answered: at once if nothing waits to be planned or if those who get it are
+            waited for, else while the next one is under way.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Committer:
         self._keeper = applier.keeper
         self._attempts = attempts
         self._sender = Sender(store, self._keeper, attempts, stats)
+        self._gathering = Gathering(lambda: len(planner), min(options.limits.batch, store.limits.batch))
         self._errands: deque[Errand] = deque()
         self._wake = trio.Event()
         self._room = trio.Event()
@@ -112,11 +114,13 @@ class Committer:
             return
         self._planner.queue.append(request)
         self._wake.set()
+        self._gathering.came()
 
     def errand(self, errand: Errand) -> None:
         """Take an errand in; it goes before the next batch."""
         self._errands.append(errand)
         self._wake.set()
+        self._gathering.stop()
 
     async def room(self) -> None:
         """Wait while too much is in flight in the whole keeper."""
@@ -188,6 +192,7 @@ class Committer:
             deletes.append(f"turn/{self._keeper}")
         commit = self._commit(head, sealed.guards, puts, deletes, sealed.journal)
         own = OwnCommit(head, batch.planned, puts, deletes)
+        begun = trio.current_time()
         try:
             receipt = await self._send(commit, own)
         except GuardFailed as failed:
@@ -208,8 +213,10 @@ class Committer:
         else:
             self.stats.commits += 1
             self.stats.writes += sum(each.position >= 0 for each in batch.planned)
+            took = trio.current_time() - begun
             await self._applier.wait_for(receipt.revision)
             self._planner.go_on(batch)
+            await self._gathering.wait(len(batch.planned), took)
 
     def _commit(
         self,
@@ -245,7 +252,7 @@ class Committer:
         try:
             self._applier.answered(own, receipt)
         finally:
-            self._flusher.let_go(at_once=not self._planner)
+            self._flusher.let_go(at_once=not self._inline or not self._planner)
         return receipt
 
     async def _catch_up(self, failed: GuardFailed, seen: int) -> None:

@@ -118,3 +118,24 @@ async def test_a_ticket_too_old_to_be_honoured_is_renewed(autojump_clock: MockCl
         assert await one.set("/hot", b"1") == 0
         assert group.keepers[0].commits.lost == 6
         assert numbers == {1, 2, 3}
+
+
+async def test_clients_that_take_turns_share_one_commit(autojump_clock: MockClock) -> None:
+    """Two groups whose commits would alternate for ever: whoever is answered is waited for."""
+    async with Group(1) as (group, stores):
+        clients = [await group.client() for _ in range(8)]
+        assert await clients[0].create("/a") == "/a"
+        stores[0].commits.fail_all(Slow(0.01, 0))
+
+        async def ask(client: Client, wait: float) -> None:
+            await trio.sleep(wait)
+            for _ in range(10):
+                await client.send(5, raw.set_data("/a", b"x"))
+                assert (await client.receive()).err == 0
+                await trio.sleep(0.001)  # its way there and back
+
+        before = group.keepers[0].commits.commits
+        async with trio.open_nursery() as nursery:
+            for number, client in enumerate(clients):
+                nursery.start_soon(ask, client, 0.005 * (number % 2))
+        assert 10 <= group.keepers[0].commits.commits - before <= 12
