@@ -23,6 +23,7 @@ from parkeeper.server.flusher import Flusher
 from parkeeper.server.gathering import Gathering
 from parkeeper.server.planner import HOLD, Planner
 from parkeeper.server.requests import Request
+from parkeeper.server.trouble import Trouble
 from parkeeper.store.facade import Commit, Head, Receipt, Store
 from parkeeper.tree.answers import NOTHING, encode
 from parkeeper.tree.batch import Batch
@@ -94,6 +95,9 @@ class Committer:
         self._attempts = attempts
         self._sender = Sender(store, self._keeper, attempts, stats)
         self._gathering = Gathering(lambda: len(planner), min(options.limits.batch, store.limits.batch))
+        self._trouble = Trouble(
+            log, "the store did not take a commit; trying again", "the store takes commits again"
+        )
         self._errands: deque[Errand] = deque()
         self._wake = trio.Event()
         self._room = trio.Event()
@@ -204,13 +208,14 @@ class Committer:
         except Superseded:
             self._planner.put_back(batch)
         except (NotApplied, Unavailable) as error:
-            log.info("the store did not take a commit; trying again", extra={"reason": str(error)})
+            self._trouble.failed(error)
             self.stats.not_applied += 1
             self._planner.put_back(batch)
             await trio.sleep(RETRY)
         except Rejected as error:
             self._rejected(batch, error)
         else:
+            self._trouble.over()
             self.stats.commits += 1
             self.stats.writes += sum(each.position >= 0 for each in batch.planned)
             took = trio.current_time() - begun
@@ -349,9 +354,10 @@ class Committer:
             except Superseded:
                 continue
             except (NotApplied, Unavailable, Rejected) as error:
-                log.info("the store did not take an errand; trying again", extra={"reason": str(error)})
+                self._trouble.failed(error)
                 await trio.sleep(RETRY)
                 continue
+            self._trouble.over()
             self.stats.errands += 1
             await self._applier.wait_for(receipt.revision)
             errand.done(True)

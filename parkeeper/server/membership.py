@@ -19,6 +19,7 @@ import trio
 from parkeeper.errors import GuardFailed, InDoubt, NotApplied, Rejected, Unavailable
 from parkeeper.server.committer import Errand
 from parkeeper.server.doubt import Ended
+from parkeeper.server.trouble import Trouble
 from parkeeper.store.facade import Store
 from parkeeper.tree.encoding import KeeperItem, encode_keeper
 from parkeeper.tree.replica import Replica
@@ -85,6 +86,7 @@ class Membership:
         self._silence: dict[int, float] = {}
         self._declaring: set[int] = set()
         self._skewed: set[int] = set()
+        self._trouble = Trouble(log, "a beat did not come back; trying again", "beats come back again")
         self._lock = trio.Lock()  # a client that saw too high a zxid asks for a beat as well
 
     def item(self) -> bytes:
@@ -153,10 +155,11 @@ class Membership:
             except GuardFailed as failed:
                 revision = await self._settle(failed)
             except (NotApplied, Unavailable, Rejected, InDoubt) as error:
-                log.info("a beat did not come back", extra={"reason": str(error)})
+                self._trouble.failed(error)
                 # Who answers at once will do so again: a file in doubt, a connection that is reset.
                 await trio.sleep_until(asked + min(RETRY, limit))
                 continue
+            self._trouble.over()
             # Whichever try it is that happened, the start of the first one is a safe beginning of the deadline.
             self._came_back(revision, min(self._tries.values()))
             return revision
