@@ -29,7 +29,7 @@ soak: $(VENV)/.develop servers
 # ZooKeeper itself beside parkeeper, with generated scripts (most of it is waiting, hence the processes), then kazoo's
 # own suite on every store: about an hour. tests/conformance/oracle/test_oracle.py says how to make it shorter.
 conformance: $(VENV)/.develop servers
-	$(PYTEST) -m conformance tests/conformance/oracle -n 3
+	$(PYTEST) -m conformance tests/conformance/oracle -n 4 --dist worksteal
 	$(PYTEST) -m conformance --ignore tests/conformance/oracle
 
 # What is to be reached, beside ZooKeeper; tests/bench/README.md says what can be chosen.

@@ -57,7 +57,8 @@ def ask(address: str, cell: Cell, seconds: float, nodes: int = 64) -> Figure:
     if program is not None:
         work = {"ephemeral-sequential": "eseq"}.get(cell.work, cell.work)
         line = [str(program), "-addr", address, "-op", work, "-conns", str(cell.connections)]
-        line += ["-depth", str(cell.depth), "-secs", str(seconds), "-nodes", str(nodes)]
+        # (Its channel of that depth holds the requests besides the one whose answer it waits for.)
+        line += ["-depth", str(cell.depth - 1), "-secs", str(seconds), "-nodes", str(nodes)]
         said = subprocess.run(line, capture_output=True, text=True, check=False).stdout
         found = re.search(r"ops/s=(\d+) .*p99ms=([\d.]+) errs=0 ", said)
         if found is None:
