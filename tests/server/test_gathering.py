@@ -46,6 +46,12 @@ async def test_it_waits_for_no_more_than_a_commit_holds(autojump_clock: MockCloc
     assert await Queue(100).waited(50) == 0
 
 
+async def test_a_single_client_needs_no_gathering(autojump_clock: MockClock) -> None:
+    """Whatever comes first is the next batch."""
+    assert await Queue(0).waited(1) == 0
+    assert await Queue(1).waited(1) > 0
+
+
 async def test_short_commits_are_not_waited_after(autojump_clock: MockClock) -> None:
     assert await Queue().waited(5, took=SHORTEST / PART * 0.99) == 0
     assert await Queue().waited(5, took=SHORTEST / PART * 1.01) > 0
