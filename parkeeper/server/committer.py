@@ -234,8 +234,10 @@ class Committer:
         """A commit of ours: guarded by our head and our fence, besides what it rests on."""
         fence = self._replica.registry.fences.get(self._keeper, 0)
         common = {f"head/{self._keeper}": self.head_rev, f"fence/{self._keeper}": fence}
+        replica = self._replica
         return Commit(
-            self._keeper, head, {**guards, **common}, puts, deletes, journal, self._replica.revision
+            *(self._keeper, head, {**guards, **common}, puts, deletes, journal),
+            *(replica.revision, replica.registry.newest),
         )
 
     async def _send(self, commit: Commit, own: OwnCommit) -> Receipt:

@@ -51,6 +51,8 @@ class Commit:
         seen: the newest revision under `head/` that was applied when this was planned. When the guards don't
             fit, an adapter may guard "nothing under `head/` newer than `seen`" in place of all guards but those
             of `head/`, `fence/`, `keeper/`, `ids` and `meta`.
+        newest: the keeper whose head stands at `seen`, 0 if none is known. Whoever guards as above guards that it
+            stands there as well: a store that was put back to a backup has nothing newer either.
     """
 
     keeper: int
@@ -60,6 +62,7 @@ class Commit:
     deletes: Sequence[str] = ()
     journal: bytes = b""
     seen: int = 0
+    newest: int = 0
 
 
 class Receipt(NamedTuple):

@@ -34,6 +34,7 @@ class Registry:
         self.fences: dict[int, int] = {}
         self.turns: dict[int, tuple[Turn, int]] = {}
         self.ids: tuple[int, int] = (0, 0)
+        self._newest = 0
 
     def item(self, name: str, value: bytes | None, revision: int) -> None:
         """An item under `keeper/`, `fence/`, `turn/`, or `ids`, as it is now; None: gone. Others are ignored."""
@@ -59,6 +60,7 @@ class Registry:
     def commit(self, keeper: int, puts: Mapping[str, bytes], deletes: Iterable[str], revision: int) -> None:
         """What a commit at `revision` did to the registry."""
         self.heads[keeper] = revision
+        self._newest = keeper
         for name, value in puts.items():
             if name.startswith(("keeper/", "fence/", "turn/", "ids")):
                 self.item(name, value, revision)
@@ -67,6 +69,13 @@ class Registry:
                 self.item(name, None, revision)
             elif name.startswith("head/"):
                 self.heads.pop(int(name[5:]), None)
+
+    @property
+    def newest(self) -> int:
+        """The keeper that committed last, 0 if nobody did."""
+        if self._newest not in self.heads:  # just loaded
+            self._newest = max(self.heads, key=self.heads.__getitem__, default=0)
+        return self._newest
 
     @property
     def eldest(self) -> int:

@@ -59,6 +59,7 @@ class Writer:
         deletes: Sequence[str] = (),
         journal: bytes = b"journal",
         seen: int | None = None,
+        newest: int = 0,
     ) -> Commit:
         """The commit that `commit` would make, with an identity of its own."""
         self._attempt += 1
@@ -71,6 +72,7 @@ class Writer:
             deletes,
             journal,
             await self.store.head() if seen is None else seen,
+            newest,
         )
 
     async def send(self, commit: Commit) -> Receipt:
@@ -87,9 +89,10 @@ class Writer:
         deletes: Sequence[str] = (),
         journal: bytes = b"journal",
         seen: int | None = None,
+        newest: int = 0,
     ) -> Receipt:
         """Plan and send."""
-        return await self.send(await self.plan(puts, guards, deletes, journal, seen))
+        return await self.send(await self.plan(puts, guards, deletes, journal, seen, newest))
 
     async def send_beat(self, value: bytes) -> int:
         """A heartbeat."""

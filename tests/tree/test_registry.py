@@ -68,6 +68,7 @@ def test_commit_of_a_death_and_of_forgetting():
     assert registry.keepers.keys() == {3}
     assert registry.turns == {}
     assert registry.heads == {3: 9, 12: 6}
+    assert registry.newest == 3
     registry.commit(3, {}, ["head/12", "fence/12", "turn/12"], 10)
     assert registry.heads == {3: 10}
     assert registry.fences == {3: 5}

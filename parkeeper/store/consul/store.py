@@ -243,7 +243,7 @@ class ConsulStore:
     async def _coarse(self, commit: Commit, entry: bytes) -> bytes:
         """The commit without the guards that are about the tree, if nobody committed since it was planned."""
         live = await self._live(self._names.live)
-        if live.newest > commit.seen:
+        if live.newest != commit.seen:  # older: it was put back to a backup
             raise _failed(live, commit.keeper)
         keepers = live.keepers
         heads = {

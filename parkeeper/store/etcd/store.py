@@ -109,7 +109,7 @@ class EtcdStore:
     async def commit(self, commit: Commit) -> Receipt:
         """One transaction. GuardFailed may name this very commit: then it happened (see `_without_space`)."""
         in_a_row, self._in_a_row = self._in_a_row, 0  # whatever goes wrong, the next one has fine guards
-        coarse = in_a_row >= ALONE and commit.seen >= self._newest_own
+        coarse = in_a_row >= ALONE and commit.seen == self._newest_own
         body = self._transactions.commit(commit, coarse)
         calls = self._calls
         try:

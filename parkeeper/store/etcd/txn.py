@@ -141,7 +141,12 @@ class Transactions:
         return [Compare(self._layout.encode(name), guarded, "EQUAL") for name, guarded in guards.items()]
 
     def _coarse(self, commit: Commit) -> list[Compare]:
-        compares = self._compares({n: r for n, r in commit.guards.items() if n.startswith(_STAY)})
+        guards = {n: r for n, r in commit.guards.items() if n.startswith(_STAY)}
+        if (
+            commit.newest
+        ):  # "nothing newer" is true as well of a store without what was seen: one put back to a backup
+            guards[f"head/{commit.newest}"] = commit.seen
+        compares = self._compares(guards)
         compares.append(Compare(self._heads, commit.seen + 1, "LESS", self._after_heads))
         return compares
 

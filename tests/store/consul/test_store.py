@@ -219,3 +219,16 @@ async def test_beat_when_the_value_is_the_same(open_store: OpenStore) -> None:
         assert first is not None
         assert second is not None
         assert first.revision < second.revision
+
+
+async def test_coarse_guards_want_what_was_seen(open_store: OpenStore) -> None:
+    """A store that was put back to a backup has nothing newer than what was seen, but not that either."""
+    async with open_store() as store:
+        one, _ = await writers(store)
+        absent = {f"node/{number}": 0 for number in range(200)}  # more than a transaction holds
+        seen = await store.head()
+        for lost in (1, 1000):
+            with pytest.raises(GuardFailed) as caught:
+                await one.commit({"node/b": b""}, absent, seen=seen + lost)
+            assert caught.value.newest == seen
+        await one.commit({"node/b": b""}, absent, seen=seen)

@@ -257,6 +257,26 @@ async def test_guards_are_coarse_for_who_is_alone_and_fine_again_after_the_first
             await one.commit({"node/c": b""}, {"node/c": 0})
 
 
+async def test_coarse_guards_want_what_was_seen(any_etcd: Etcd) -> None:
+    """A store that was put back to a backup has nothing newer than what was seen, but not that either.
+
+    [a keeper that was the first to ask after it made a child of a znode that is no more]"""
+    any_etcd.wipe()
+    async with opened(any_etcd) as store, opened(any_etcd) as other:
+        one, two = await writers(store, other)
+        absent = {f"node/{number}": 0 for number in range(200)}  # more than a transaction holds
+        for number in range(ALONE + 2):
+            await one.commit({"node/a": b"%d" % number})
+        lost = await store.head() + 1000  # keeper 2 had come to there
+        with pytest.raises(GuardFailed):
+            await one.commit({"node/lost/child": b""}, {"node/lost": lost}, seen=lost, newest=2)
+        with pytest.raises(GuardFailed):
+            await one.commit({"node/b": b""}, absent, seen=lost, newest=2)
+        for _ in range(ALONE + 2):
+            there = (await two.commit({"node/a": b""})).revision
+        await one.commit({"node/b": b""}, absent, seen=there, newest=2)
+
+
 async def test_writers_of_another_namespace_do_not_matter(any_etcd: Etcd) -> None:
     """Revisions are the store's, heads are the namespace's: `previous` and `head()` know only ours."""
     any_etcd.wipe()
