@@ -4,11 +4,11 @@ Order of checks (ZooKeeperServer.processConnectRequest, with the traps of the re
 
 1. the first four bytes are a four-letter word: its answer, then the end;
 2. this keeper serves nobody, or only read-only clients and this is none: the end, without a word;
-3. the client has seen a later zxid than this replica: catch up; if that is not enough, the store went back in time:
-   then its session is gone, and is said to be; one that asks for none gets a new one;
+3. a session is asked for: its password, *before* anything happens to the connection that holds it now;
 4. the timeout is negotiated;
-5. no session asked for: a new one is opened by a commit. Else the password is checked, *before* anything happens to
-   the connection that holds the session now; then the session is claimed, by a commit too.
+5. the client has seen a later zxid than this replica: catch up; if that is not enough, the store went back in time:
+   then its session is gone, and is said to be; one that asks for none gets a new one;
+6. no session asked for: a new one is opened by a commit. Else the session is claimed, by a commit too.
 
 The answer is put into the outbox by the applier, in the same stretch that makes the session's record: what is applied
 after it comes after it. Until then nothing more is read; what the client has sent already is kept.
@@ -202,24 +202,30 @@ class Handshake:
         return chunk
 
     async def _open(self, request: ConnectRequest) -> bool:
-        """Checks 2 to 5; whether there is a session now."""
+        """Checks 2 to 6; whether there is a session now."""
         services, caller = self._services, self._caller
         if not services.serving.open or (services.serving.read_only and not request.read_only):
             caller.drop(f"this keeper does not serve it: it is {services.serving.state.value}")
             return False
         new = request.session == 0
-        if not await self._has_seen(request.last_zxid) and not new:
+        if not new and not services.sessions.check_password(request.session, request.password or b""):
+            log.info("wrong password for session %#x from %s", request.session, self._transport.host)
+            self._refuse(request)
+            return False
+        timeout = services.options.negotiate(request.timeout)
+        has_seen: bool | None = None
+        with trio.move_on_after(timeout / 1000):
+            has_seen = await self._has_seen(request.last_zxid)
+        if has_seen is None:
+            caller.drop(f"the store did not say in {timeout} ms whether it has zxid {request.last_zxid:#x}")
+            return False
+        if not has_seen and not new:
             log.warning(
                 "session %#x from %s has seen zxid %#x, and the store went back in time: it is said to be expired",
                 request.session, self._transport.host, request.last_zxid,
             )  # fmt: skip
             self._refuse(request)
             return False
-        if not new and not services.sessions.check_password(request.session, request.password or b""):
-            log.info("wrong password for session %#x from %s", request.session, self._transport.host)
-            self._refuse(request)
-            return False
-        timeout = services.options.negotiate(request.timeout)
         session = services.sessions.new_id() if new else request.session
         attachment = Attachment(session, timeout, trio.current_time(), caller.drop)
         read_only = None if request.read_only is None else services.serving.read_only

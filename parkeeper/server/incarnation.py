@@ -44,6 +44,7 @@ from parkeeper.server.serving import Serving, State
 from parkeeper.server.sessions import LocalSessions
 from parkeeper.server.stats import ServerStats
 from parkeeper.server.syncer import Syncer
+from parkeeper.server.trouble import Seldom
 from parkeeper.store.facade import Commit, Head, Store
 from parkeeper.tree import zxid
 from parkeeper.tree.encoding import encode_fence, encode_ids
@@ -166,6 +167,7 @@ class Incarnation:
         self.membership.followed = lambda: self.applier.followed
         self.membership.silent = self.follower.renew
         self.flusher = Flusher()
+        self._unknown = Seldom()
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -261,7 +263,7 @@ class Incarnation:
             self.replica, self.sessions, options, self.committer.submit, self.committer.errand, around.store,
             around.now_ms,
         )  # fmt: skip
-        syncer = Syncer(self.committer.newest, applier)
+        self._syncer = syncer = Syncer(self.committer.newest, applier)
         if not around.store.limits.shared:
             self._bury_predecessors()
         for task in (self.committer.run, self.membership.run, self._watch_deadline, syncer.run):
@@ -322,16 +324,19 @@ class Incarnation:
         What a client has seen was committed before it came, so a linearizable read of the newest commit that begins
         now is at least as new, or the store is not what it was. (The store's own revision says less: strangers'
         writes and heartbeats move it, soon beyond what a restored backup has lost, and the client would be turned
-        away until as many commits have come.)
+        away until as many commits have come.) After a restore all clients come at once: they share such reads.
         """
-        revision = zxid.revision_of(seen, self.meta.base)
-        await self.applier.wait_for(await self.committer.newest())
-        if revision <= self.replica.revision:
+        reached = trio.Event()
+        self._syncer.join(reached.set)
+        await reached.wait()
+        if zxid.revision_of(seen, self.meta.base) <= self.replica.revision:
             return True
-        log.error(
-            "a client has seen a zxid that the store never had: it was restored from a backup",
-            extra={"zxid": f"{seen:#x}", "ours": f"{self.replica.zxid:#x}"},
-        )
+        if count := self._unknown.count():
+            log.error(
+                "a client has seen a zxid that no commit of this store has: the store was put back to a backup, or the"
+                " client comes from another ensemble",
+                extra={"zxid": f"{seen:#x}", "ours": f"{self.replica.zxid:#x}", "since_last_told": count},
+            )
         return False
 
     async def _finish(self) -> None:

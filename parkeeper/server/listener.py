@@ -23,14 +23,12 @@ import trio
 from parkeeper.errors import ConfigError
 from parkeeper.options import Options
 from parkeeper.server.transport import AnyStream, KernelSocket, Transport
+from parkeeper.server.trouble import Seldom
 
 log = logging.getLogger(__name__)
 
 BACKLOG: Final = 4096
 """Connections the kernel queues for us; it cuts the number down to what it allows."""
-
-LOG_EVERY: Final = 10.0
-"""Seconds between two log lines about refused connections."""
 
 _ALREADY_GONE: Final = frozenset(
     (errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ENOPROTOOPT, errno.EHOSTDOWN,
@@ -65,8 +63,7 @@ class Admission:
         self._per_address = per_address
         self._rejected = rejected
         self._addresses: dict[str, int] = {}
-        self._unlogged = 0
-        self._log_after = -1.0
+        self._told = Seldom()
         self.count = 0
 
     @classmethod
@@ -110,14 +107,8 @@ class Admission:
     def _refuse(self, host: str, why: str) -> None:
         """Count a refusal, and log it unless one was logged just now: refusals must not fill a disk."""
         self._rejected()
-        self._unlogged += 1
-        now = trio.current_time()
-        if now >= self._log_after:
-            log.warning(
-                "closed a connection from %s: %s (%d refused since last told)", host, why, self._unlogged
-            )
-            self._unlogged = 0
-            self._log_after = now + LOG_EVERY
+        if count := self._told.count():
+            log.warning("closed a connection from %s: %s (%d refused since last told)", host, why, count)
 
 
 class ClientListener(trio.abc.Listener[Transport]):

@@ -87,7 +87,6 @@ class Membership:
         self._declaring: set[int] = set()
         self._skewed: set[int] = set()
         self._trouble = Trouble(log, "a beat did not come back; trying again", "beats come back again")
-        self._lock = trio.Lock()  # a client that saw too high a zxid asks for a beat as well
 
     def item(self) -> bytes:
         """The value of our `keeper/` item now."""
@@ -135,11 +134,7 @@ class Membership:
             self.silent()
 
     async def beat(self) -> int:
-        """One beat, tried until its fate is known; returns its revision. Raises: `Ended`."""
-        async with self._lock:
-            return await self._beat()
-
-    async def _beat(self) -> int:
+        """One beat, tried until its fate is known; returns its revision. One at a time. Raises: `Ended`."""
         limit = self._ttl / 6
         self.beats += 1
         while True:

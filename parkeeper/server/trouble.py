@@ -1,9 +1,18 @@
-"""What is tried ten times a second while the store is in trouble is told once, and once more when it is over."""
+"""Log lines that would come too often.
+
+What is tried ten times a second while the store is in trouble is told once, and once more when it is over (`Trouble`).
+What peers can cause as often as they like must not fill a disk (`Seldom`).
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
+
+import trio
+
+EVERY: Final = 10.0
+"""Seconds between lines about what peers cause."""
 
 
 class Trouble:
@@ -32,3 +41,20 @@ class Trouble:
         if self._failures:
             self._log.info(self._ends, extra={"failures": self._failures})
             self._failures = 0
+
+
+class Seldom:
+    """Counts what happens, and tells when a line about it may be written."""
+
+    def __init__(self) -> None:
+        self._untold = 0
+        self._next = -EVERY
+
+    def count(self) -> int:
+        """It happened again: how often since the last line, if it is time for one; else 0."""
+        self._untold += 1
+        now = trio.current_time()
+        if now < self._next:
+            return 0
+        untold, self._untold, self._next = self._untold, 0, now + EVERY
+        return untold

@@ -81,7 +81,7 @@ def test_a_restored_etcd_is_noticed(make: Callable[[Etcd, Path], None], tmp_path
         assert two.retry(two.get, "/new")[0] == b"after the restore"
         for member in keepers.members:
             assert "this incarnation of the keeper ended" in member.tail(limit=100_000)
-        assert any("restored from a backup" in member.tail(limit=100_000) for member in keepers.members)
+        assert any("put back to a backup" in member.tail(limit=100_000) for member in keepers.members)
         for client in (one, two):
             client.stop()
             client.close()

@@ -14,8 +14,9 @@ import trustme
 
 from parkeeper.errors import ConfigError
 from parkeeper.options import Limits, Options
-from parkeeper.server.listener import LOG_EVERY, Admission, ClientListener, descriptors_left, listen
+from parkeeper.server.listener import Admission, ClientListener, descriptors_left, listen
 from parkeeper.server.transport import Transport
+from parkeeper.server.trouble import EVERY
 
 
 def admission(most: int = 100, per_address: int = 0) -> tuple[Admission, list[int]]:
@@ -96,7 +97,7 @@ async def test_refusals_fill_no_log(caplog, autojump_clock):
     admitted, refused = admission(most=0)
     for _ in range(50):
         assert not admitted.enter("10.0.0.1")
-    await trio.sleep(LOG_EVERY)
+    await trio.sleep(EVERY)
     assert not admitted.enter("10.0.0.1")
     assert len(refused) == 51
     assert [record.getMessage() for record in caplog.records] == [
