@@ -185,16 +185,13 @@ class Planner:
             answer = plan.plan(view, request.op, request.record, self._context(request))
         except Refused as refused:
             view.undo()
-            self._refuse(batch, request, refused.code, NOTHING, at_once)
-            return True
+            return self._refuse(batch, request, refused.code, NOTHING, at_once)
         except Exception:  # the barrier: no request may end this keeper, then the one its client goes to
             log.exception("planning a request failed; MarshallingError, as PrepRequestProcessor answers")
             view.undo()
-            batch.refused(request, Code.MARSHALLING_ERROR, NOTHING)
-            return True
+            return batch.refused(request, Code.MARSHALLING_ERROR, NOTHING)
         if not view.changes:
-            self._refuse(batch, request, 0, answer, at_once)
-            return True
+            return self._refuse(batch, request, 0, answer, at_once)
         if self._replica.registry.turns and self._must_wait(view):
             view.undo()
             self.held = True
@@ -209,14 +206,14 @@ class Planner:
 
     def _refuse(
         self, batch: Batch[Request], request: Request, code: int, answer: Answer, at_once: bool
-    ) -> None:
+    ) -> bool:
         if at_once and not any(map(batch.wrote, batch.view.looked)):
             stands_before = any(each.asked.session == request.session for each in batch.planned)
             if not stands_before or not request.session:
                 request.place.before()
                 request.place.fulfil(self._replica.zxid, code, b"" if code else encode(answer))
-                return
-        batch.refused(request, code, answer)
+                return True
+        return batch.refused(request, code, answer)
 
     def _too_big(self, batch: Batch[Request], request: Request, changes: list[Change]) -> None:
         """No commit can hold it: a close goes in parts, anything else is refused."""

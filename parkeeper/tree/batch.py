@@ -90,11 +90,17 @@ class Batch(Generic[Asked]):
         """Whether an earlier request of the batch writes this item."""
         return name in self._items
 
-    def refused(self, asked: Asked, code: int, answer: Answer) -> None:
-        """Take in a request that changes nothing, with the guards its answer rests on."""
+    def refused(self, asked: Asked, code: int, answer: Answer) -> bool:
+        """Take in a request that changes nothing, with the guards its answer rests on.
+
+        Returns False if the commit can't hold those as well. (Without a write there is no commit.)
+        """
         looked = self.view.looked
+        if self._writes and not self._fits_exactly([], looked, self._size):
+            return False
         self.guards.update(looked)
         self.planned.append(Planned(asked, code, answer, -1, [], looked))
+        return True
 
     def take(self, asked: Asked, answer: Answer) -> bool:
         """Take in what the view has just planned, if one commit can hold it as well.

@@ -109,6 +109,21 @@ def test_the_store_ends_a_batch() -> None:
     assert asked(line.plan()) == requests[2:]
 
 
+class Narrow(MemoryStore):
+    """A commit holds four guards."""
+
+    def fits(self, guards: int, puts: int, deletes: int, size: int) -> bool:
+        return guards <= 4 and super().fits(guards, puts, deletes, size)
+
+
+def test_a_batch_ends_where_the_guards_of_a_refusal_do_not_fit() -> None:
+    """[with many keepers on Consul such a batch was refused as a whole, and done again one by one]"""
+    line = Line("/a", store=Narrow())
+    requests = [line.set(ONE, path) for path in ("/a", "/b", "/c", "/d", "/e", "/a")]
+    assert asked(line.plan()) == requests[:3]
+    assert asked(line.plan()) == requests[3:]
+
+
 def test_single_plans_one_by_one_for_a_while() -> None:
     """After a commit of several was rejected."""
     line = Line("/a")

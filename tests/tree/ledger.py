@@ -268,11 +268,9 @@ def plan_one(batch: Batch[Asked], asked: Asked) -> bool:
         answer = plan.plan(view, asked.op, asked.record, context)
     except Refused as refused:
         view.undo()
-        batch.refused(asked, refused.code, answers.NOTHING)
-        return True
+        return batch.refused(asked, refused.code, answers.NOTHING)
     if not view.changes:
-        batch.refused(asked, 0, answer)
-        return True
+        return batch.refused(asked, 0, answer)
     return batch.take(asked, answer)
 
 

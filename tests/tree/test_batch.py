@@ -250,6 +250,17 @@ def test_take_counts_guards_once(bench):
     assert [each.asked.record.data for each in batch.planned] == [b"1"]
 
 
+def test_refused_when_the_commit_cannot_hold_its_guards(bench):
+    """They count as those of writes do; without a write there is no commit to hold them."""
+    nowhere = [Asked(5, SetData(f"/{name}", b"", -1)) for name in "abcd"]
+    batch = Batch[Asked](View(bench.replica, 0, 1), lambda guards, puts, deletes, size: guards <= 3)
+    assert [plan_one(batch, each) for each in (nowhere[0], set_data("/q", b"1"), nowhere[0])] == [True] * 3
+    assert not plan_one(batch, nowhere[1])
+    assert batch.guards.keys() == {"node/a", "node/q", "stat/q"}
+    batch = Batch[Asked](View(bench.replica, 0, 1), lambda guards, puts, deletes, size: guards <= 3)
+    assert all(plan_one(batch, each) for each in nowhere)
+
+
 def test_refused_leaves_no_trace_but_its_guards(bench):
     """A multi that failed at its end: overlay, sequence numbers and changes are gone."""
     batch = Batch[Asked](View(bench.replica, 0, 1), lambda *_: True)
