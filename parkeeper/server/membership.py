@@ -11,6 +11,7 @@ that came back within half a TTL of each other: a keeper that was paused, or cut
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,9 @@ log = logging.getLogger("parkeeper.membership")
 RETRY: Final = 0.1
 HEARD_WITHIN: Final = 12
 """The part of a TTL within which the stream must bring anything after a beat came back."""
+
+ROUNDING: Final = 0.001
+"""Seconds after a keeper's TTL at which it is looked at, so that what was added up is surely no less."""
 
 CLOCK_SKEW: Final = 1000
 """ms between two keepers' wall clocks above which the one that is behind logs it; no safety rests on it."""
@@ -84,6 +88,7 @@ class Membership:
         self._revision = 0
         self._last_back: float | None = None
         self._silence: dict[int, float] = {}
+        self._heard: dict[int, float] = {}
         self._declaring: set[int] = set()
         self._skewed: set[int] = set()
         self._trouble = Trouble(log, "a beat did not come back; trying again", "beats come back again")
@@ -118,7 +123,7 @@ class Membership:
             await self.beat()
             await self._hear()
             self._judge()
-            due = max(started + period, trio.current_time())
+            due = max(min(started + period, self._next_death()), trio.current_time())
 
     async def _hear(self) -> None:
         """Our beat is in the store: the stream should bring it. One that brings nothing has gone silent.
@@ -183,13 +188,15 @@ class Membership:
         if self._last_back is not None and now - self._last_back <= self._ttl / 2:
             for other in self._replica.registry.keepers:
                 if other != self.keeper:
-                    self._silence[other] = self._silence.get(other, 0.0) + now - self._last_back
+                    # Only what lies behind its last beat: else it is dead while it may serve. [1.9 s too early]
+                    silent = now - max(self._last_back, self._heard.get(other, 0.0))
+                    self._silence[other] = self._silence.get(other, 0.0) + silent
         self._last_back = now
 
     def seen(self, keeper: int, revision: int) -> None:
         """The applier has reached a beat (or registration) on the stream."""
         if keeper != self.keeper:
-            self._silence[keeper] = 0.0
+            self._heard_of(keeper)
             self._look_at_clock(keeper)
             return
         reached = [each for each in self._started if each <= revision]
@@ -197,6 +204,10 @@ class Membership:
             deadline = self._started.pop(each) + self._ttl
             self._reached.set()
             self.deadline = max(self.deadline, deadline)
+
+    def _heard_of(self, other: int) -> None:
+        self._silence[other] = 0.0
+        self._heard[other] = trio.current_time()
 
     def _look_at_clock(self, keeper: int) -> None:
         registered = self._replica.registry.keepers.get(keeper)
@@ -213,11 +224,25 @@ class Membership:
         keepers = self._replica.registry.keepers
         for other in [each for each in self._silence if each not in keepers]:
             del self._silence[other]
+            self._heard.pop(other, None)
             self._declaring.discard(other)
             self._skewed.discard(other)
         for other, silent in self._silence.items():
             if silent >= keepers[other].item.ttl / 1000 and other not in self._declaring:
                 self.declare(other)
+
+    def _next_death(self) -> float:
+        """When the first of the silent keepers will have been so for its TTL: a beat of ours then tells."""
+        keepers = self._replica.registry.keepers
+        last_back = self._last_back or 0.0
+        return min(
+            (
+                max(last_back, self._heard.get(other, 0.0)) + keepers[other].item.ttl / 1000 - silent + ROUNDING
+                for other, silent in self._silence.items()
+                if other in keepers and other not in self._declaring
+            ),
+            default=math.inf,
+        )
 
     def declare(self, other: int) -> None:
         """Declare a keeper dead, if its last beat is still the one we know."""
@@ -229,7 +254,7 @@ class Membership:
 
         def done(happened: bool) -> None:
             self._declaring.discard(other)
-            self._silence[other] = 0.0
+            self._heard_of(other)
             if happened:
                 self.declared += 1
             else:

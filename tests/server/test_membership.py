@@ -19,6 +19,7 @@ from parkeeper.testing.faulty import FaultyStore
 from parkeeper.tree.encoding import KeeperItem, encode_keeper
 from parkeeper.tree.replica import Replica
 from tests.server.ensemble import ensemble
+from tests.server.test_faults import Group
 
 TTL = 6.0
 
@@ -113,6 +114,29 @@ async def test_silence_is_counted_between_own_beats_that_came_back_in_time(autoj
         ["keeper/2", "turn/2"],
         [2],
     )
+
+
+@pytest.mark.parametrize("offset", [0.1, 0.9, 1.9])
+async def test_a_keeper_is_not_declared_dead_while_it_may_serve(
+    autojump_clock: MockClock, offset: float
+) -> None:
+    """Whenever the two beat: after the TTL that its last beat gives it, and no more than moments after.
+
+    [what came before that beat in an interval of the other was counted too: declared up to 1.9 s too early]"""
+    async with Group(1) as (group, stores):
+        await trio.sleep(offset)
+        await group.start()
+        one, two = (keeper.incarnation for keeper in group.keepers)
+        assert one is not None
+        assert two is not None
+        await trio.sleep(TTL)
+        before = one.membership.deadline
+        while one.membership.deadline == before:
+            await trio.sleep(0.01)
+        stores[0].down()
+        while not two.membership.declared:
+            await trio.sleep(0.01)
+        assert one.membership.deadline <= trio.current_time() <= one.membership.deadline + 0.05
 
 
 async def test_a_beat_of_another_ends_its_silence(autojump_clock: MockClock) -> None:
