@@ -251,6 +251,11 @@ class Keeper:
                 if trio.current_time() >= give_up:
                     raise
                 await self._pause()
+            except AccessDenied as error:
+                if not self._served:  # at the start a person looks on; later one waits, as above
+                    raise
+                log.error("the store refuses us; waiting for the rights we had", extra={"reason": str(error)})
+                await self._pause(DENIED_PAUSE)
             else:
                 return
 

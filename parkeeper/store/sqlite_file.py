@@ -12,11 +12,13 @@ behind to show its revision (a ticket is deleted) puts it into `gone`, so that r
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from parkeeper.errors import (
     AccessDenied,
@@ -55,6 +57,12 @@ Row = tuple[str, int, bytes]
 """Key, revision, value: the value last, so that SQLite finds a revision without reading a large value's pages."""
 
 
+_PASSING: Final = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EIO, errno.ENOSPC, errno.EDQUOT)
+)
+"""What may be otherwise in a while: a file that is opened anew while descriptors or room lack is not the wrong one."""
+
+
 class Database:
     """The open file. Not for two threads at once, `checkpoint` excepted.
 
@@ -89,6 +97,8 @@ class Database:
             except PermissionError as error:
                 raise AccessDenied(f"{error.filename}: {error.strerror}") from error
             except OSError as error:
+                if error.errno in _PASSING:
+                    raise Unavailable(f"cannot use {path} just now: {error.strerror}") from error
                 raise Incompatible(f"cannot use {path}: {error.strerror}") from error
             except sqlite3.Error as error:
                 raise _not_opened(path, error) from error

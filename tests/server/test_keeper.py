@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
+from parkeeper.errors import AccessDenied, Unavailable
 from parkeeper.options import Options
 from parkeeper.server.keeper import Keeper
 from parkeeper.server.serving import State
 from parkeeper.store.memory import MemoryServer, MemoryStore
+from parkeeper.testing.faults import Refuse
 from parkeeper.testing.faulty import FaultyStore
 from tests.server.ensemble import Client, Gone
 from tests.server.test_faults import Group
@@ -56,3 +61,20 @@ async def test_a_keeper_stops_before_it_ever_served(autojump_clock: MockClock) -
                     await keeper.serving.until(State.STOPPING)
                 nursery.cancel_scope.cancel()
         assert not keeper.reasons
+
+
+async def test_a_file_that_cannot_be_opened_again_is_waited_for(autojump_clock: MockClock) -> None:
+    """It was ours; descriptors or rights may be lacking for a while."""
+    async with Group(1) as (group, stores):
+        client = await group.client(0, timeout=10_000)
+        inner = stores[0].inner
+        assert isinstance(inner, MemoryStore)
+        inner._limits = replace(inner._limits, shared=False)  # as SQLite says: opened anew by every incarnation
+        stores[0].opens.fail_next(Refuse(AccessDenied), Refuse(Unavailable), times=2)
+        incarnation = group.keepers[0].incarnation
+        assert incarnation is not None
+        incarnation.lost("a stall")
+        await trio.testing.wait_all_tasks_blocked()
+        await group.serving(0)
+        assert (stores[0].opens.failed, stores[0].opens.succeeded) == (4, 2)
+        assert await group.move(client, 0)

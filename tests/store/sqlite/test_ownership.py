@@ -1,5 +1,6 @@
 """A sqlite store's file: one process has it, nobody else reads it, and no other program's file is taken for it."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -110,6 +111,24 @@ async def test_open_when_the_directory_is_not_ours(tmp_path: Path) -> None:
     os.chmod(tmp_path, 0o500)
     with pytest.raises(AccessDenied, match=r"store\.db"):
         await SqliteStore(tmp_path / "store.db").open()
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENOSPC, errno.EIO])
+async def test_open_when_the_system_is_short_of_something(
+    path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Worth waiting for, unlike a file that is the wrong one: a keeper opens its file again now and then."""
+    store = SqliteStore(path)
+
+    def short(name: object, *_: object) -> int:
+        raise OSError(code, os.strerror(code), str(name))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "open", short)
+        with pytest.raises(Unavailable, match=r"store\.db just now"):
+            await store.open()
+    await store.open()
+    await store.aclose()
 
 
 async def test_open_when_it_failed_before(path: Path) -> None:
