@@ -16,7 +16,7 @@ import trio
 from parkeeper.errors import StoreError
 from parkeeper.options import Options
 from parkeeper.server.committer import Errand
-from parkeeper.server.expiry import NOBODY
+from parkeeper.server.expiry import LATE, NOBODY
 from parkeeper.server.requests import Request, Silent
 from parkeeper.server.sessions import LocalSessions
 from parkeeper.store.facade import Store
@@ -77,8 +77,11 @@ class Janitor:
         reap_at = trio.current_time() + self._options.reap_interval
         compact_at = trio.current_time() + COMPACT_EVERY
         while True:
-            await trio.sleep(tick)
+            due = trio.current_time() + tick
+            await trio.sleep_until(due)
             now = trio.current_time()
+            if now - due > LATE:
+                self._sessions.orphans.shift(now - due + tick)
             self._watch_the_gone(now)
             if not self.on_duty:
                 continue

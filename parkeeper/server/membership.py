@@ -237,7 +237,10 @@ class Membership:
         last_back = self._last_back or 0.0
         return min(
             (
-                max(last_back, self._heard.get(other, 0.0)) + keepers[other].item.ttl / 1000 - silent + ROUNDING
+                max(last_back, self._heard.get(other, 0.0))
+                + keepers[other].item.ttl / 1000
+                - silent
+                + ROUNDING
                 for other, silent in self._silence.items()
                 if other in keepers and other not in self._declaring
             ),

@@ -58,7 +58,16 @@ Row = tuple[str, int, bytes]
 
 
 _PASSING: Final = frozenset(
-    (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EIO, errno.ENOSPC, errno.EDQUOT)
+    (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.EIO,
+        errno.ENOSPC,
+        errno.EDQUOT,
+    )
 )
 """What may be otherwise in a while: a file that is opened anew while descriptors or room lack is not the wrong one."""
 

@@ -13,6 +13,7 @@ from parkeeper.server.sessions import LocalSessions
 from parkeeper.testing.faults import Refuse
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.sessions import CloseSession, Session
+from tests.server.ensemble import Client
 from tests.server.test_faults import Group
 
 KEEPER, TICK = 3, 0.5
@@ -118,11 +119,10 @@ async def test_a_session_that_moved_away_has_no_clock_here(
 
 
 async def test_a_late_wake_up_shifts_all_deadlines(mock_clock: MockClock, nursery: trio.Nursery) -> None:
-    """Nobody could be heard while this process stood still; and who was due meanwhile is heard first."""
+    """Nobody could be heard while this process stood still; who was due meanwhile has a tick to be heard."""
     clocks = Clocks()
     clocks.open(timeout=4000)
     clocks.open(timeout=8000, session=ID + 1)
-    clocks.open(timeout=8000, session=9 << 32, owner=9)
     attachment = clocks.attach()
 
     async def read() -> None:
@@ -136,8 +136,38 @@ async def test_a_late_wake_up_shifts_all_deadlines(mock_clock: MockClock, nurser
     await trio.testing.wait_all_tasks_blocked()
     assert clocks.asked == []
     due = dict(clocks.sessions.clocks.deadlines())
-    assert due == {ID: pytest.approx(14.5, abs=0.5), ID + 1: pytest.approx(14.0)}
-    assert clocks.sessions.orphans.next == pytest.approx(14.0)
+    assert due == {ID: pytest.approx(10 + TICK), ID + 1: pytest.approx(14 + TICK)}
+    mock_clock.jump(TICK)
+    await trio.testing.wait_all_tasks_blocked()
+    assert clocks.asked == []
+    assert dict(clocks.sessions.clocks.deadlines())[ID] == pytest.approx(14.5, abs=0.5)
+
+
+async def test_who_comes_back_while_the_process_stands_still_is_heard(autojump_clock: MockClock) -> None:
+    """To sessions that nobody holds: one of a keeper that is gone, and one of its own."""
+    async with Group(2) as (group, _):
+        orphan, own = await group.client(0, timeout=6500), await group.client(1, timeout=3000)
+        await group.stop(0)
+        await own.ping()
+        await own.vanish()
+        incarnation = group.keepers[1].incarnation
+        assert incarnation is not None
+        beats = incarnation.membership.beats
+        while incarnation.membership.beats == beats:
+            await trio.sleep(0.05)
+        left = [at - trio.current_time() for _, at in incarnation.sessions.orphans.deadlines()]
+        assert left == [pytest.approx(3, abs=0.3)]
+        moved: list[bool] = []
+
+        async def come_back(client: Client) -> None:
+            moved.append(await group.move(client, 1))
+
+        autojump_clock.jump(3.4)  # it stands still, for less than its TTL
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(come_back, orphan)
+            nursery.start_soon(come_back, own)
+        assert moved == [True, True]
+        assert group.keepers[1].incarnation is incarnation
 
 
 async def test_a_session_whose_close_the_store_rejected_expires_later(autojump_clock: MockClock) -> None:
