@@ -225,6 +225,15 @@ class Ensemble:
         return await client.connect(client.timeout)
 
 
+async def until(true: Callable[[], bool]) -> None:
+    """Let a mock clock go on, in small steps, until something is so."""
+    with trio.fail_after(100):
+        while True:
+            if true():
+                return
+            await trio.sleep(0.01)
+
+
 @asynccontextmanager
 async def ensemble(
     keepers: int = 1,

@@ -13,7 +13,7 @@ from parkeeper.server.sessions import LocalSessions
 from parkeeper.testing.faults import Refuse
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.sessions import CloseSession, Session
-from tests.server.ensemble import Client
+from tests.server.ensemble import Client, until
 from tests.server.test_faults import Group
 
 KEEPER, TICK = 3, 0.5
@@ -153,8 +153,7 @@ async def test_who_comes_back_while_the_process_stands_still_is_heard(autojump_c
         incarnation = group.keepers[1].incarnation
         assert incarnation is not None
         beats = incarnation.membership.beats
-        while incarnation.membership.beats == beats:
-            await trio.sleep(0.05)
+        await until(lambda: incarnation.membership.beats > beats)
         left = [at - trio.current_time() for _, at in incarnation.sessions.orphans.deadlines()]
         assert left == [pytest.approx(3, abs=0.3)]
         moved: list[bool] = []

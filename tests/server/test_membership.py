@@ -18,7 +18,7 @@ from parkeeper.testing.faults import LoseAnswer, Refuse
 from parkeeper.testing.faulty import FaultyStore
 from parkeeper.tree.encoding import KeeperItem, encode_keeper
 from parkeeper.tree.replica import Replica
-from tests.server.ensemble import ensemble
+from tests.server.ensemble import ensemble, until
 from tests.server.test_faults import Group
 
 TTL = 6.0
@@ -131,11 +131,9 @@ async def test_a_keeper_is_not_declared_dead_while_it_may_serve(
         assert two is not None
         await trio.sleep(TTL)
         before = one.membership.deadline
-        while one.membership.deadline == before:
-            await trio.sleep(0.01)
+        await until(lambda: one.membership.deadline > before)
         stores[0].down()
-        while not two.membership.declared:
-            await trio.sleep(0.01)
+        await until(lambda: two.membership.declared > 0)
         assert one.membership.deadline <= trio.current_time() <= one.membership.deadline + 0.05
 
 

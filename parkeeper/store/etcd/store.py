@@ -69,6 +69,7 @@ class EtcdStore:
         self._patience = FIRST_TRY
         self._cluster = 0
         self._position: Position | None = None
+        self._delivered = 0
         self._doubted: Head | None = None
         self._newest_own = self._in_a_row = 0
 
@@ -102,6 +103,7 @@ class EtcdStore:
             except Compacted as error:
                 log.warning("etcd's history was compacted while it was loaded, once more: %s", error)
                 continue
+            self._delivered = snapshot.position
             self._position = Position(snapshot.position, snapshot.position)
             return snapshot
         raise Unavailable("etcd's history is compacted faster than it can be loaded")
@@ -201,14 +203,18 @@ class EtcdStore:
         return reply.header.revision
 
     async def follow(self, after: int, deliver: Callable[[Event], None]) -> NoReturn:
-        """One watch, or two; the second one goes on where it stood when the last call ended."""
-        known = self._position
-        data = min(known.data, after) if known is not None and known.namespace == after else after
-        follower = Follower(self._calls, self.layout, Position(after, data), self._cluster, deliver)
+        """One watch, or two. Who has heard all that the last call told goes on where its watches stood.
+
+        That may be before what was told last: a stranger's data event is told as soon as no *commit* before it can
+        come any more; beats, tickets and the end of `meta` still may.
+        """
+        known = self._position if after == self._delivered else None
+        begin = known or Position(after, after)
+        follower = Follower(self._calls, self.layout, begin, self._cluster, deliver)
         try:
             await follower.run()
         finally:
-            self._position = follower.position
+            self._position, self._delivered = follower.position, max(after, follower.delivered)
 
     async def compact(self, revision: int) -> None:
         """Only with `StoreOptions.compact`. What is compacted already, or can't be yet, is not an error."""

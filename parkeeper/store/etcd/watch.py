@@ -110,6 +110,9 @@ class Follower:
         position: where to go on.
         cluster: the cluster's id as it was when the namespace was loaded; 0: not known.
         deliver: told every event.
+
+    Attributes:
+        delivered: the newest revision of which anything was told.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Follower:
         self._layout = layout
         self._cluster = cluster
         self._deliver = deliver
+        self.delivered = 0
         self._assembly = Assembly(layout, position.namespace)
         self._namespace = Groups(position.namespace)
         self._data = Groups(position.data)
@@ -299,6 +303,7 @@ class Follower:
         until = trio.current_time() + SLICE
         while (event := assembly.next()) is not None:
             deliver(event)
+            self.delivered = max(self.delivered, event.revision)
             if assembly.between and trio.current_time() > until:
                 await trio.lowlevel.checkpoint()
                 until = trio.current_time() + SLICE

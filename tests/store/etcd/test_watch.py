@@ -377,39 +377,6 @@ async def test_follow_when_a_stranger_writes_much(any_etcd: Etcd) -> None:
         assert [event.revision for event in listener.changes] == sorted(e.revision for e in listener.changes)
 
 
-@pytest.mark.parametrize("quiet", [True, False])
-async def test_follow_when_the_quiet_datas_history_is_compacted(any_etcd: Etcd, quiet: bool) -> None:
-    """Nothing happened under the data prefix in the gap: go on. Something did: load anew."""
-    any_etcd.wipe()
-    async with opened(any_etcd, StoreOptions(data_prefix="/services/", compact=True)) as store:
-        one, _ = await writers(store)
-        position = (await store.load()).position
-        follower = Resuming(store, position)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(follower.run)
-            for number in range(10):
-                await one.commit({"node/a": b"%d" % number})
-            await follower.listener.reaches(one.revision)
-            nursery.cancel_scope.cancel("a pause")
-        assert store._position is not None
-        assert store._position.data == position < store._position.namespace
-        if not quiet:
-            # The namespace's watch has told of all up to here, the data's has not brought this yet.
-            store._position = store._position._replace(data=position)
-            await stranger(any_etcd, "/services/a", b"strange")
-            follower.last = (await one.commit({"node/a": b"x"})).revision
-            store._position = store._position._replace(namespace=follower.last)
-        await store.compact(follower.last)
-        if quiet:
-            async with resuming(store, follower.last) as second:
-                after = await one.commit({"node/a": b"A", "data/a": b"1"})
-                await second.listener.reaches(after.revision)
-                assert [event.revision for event in second.listener.commits] == [after.revision]
-        else:
-            with trio.fail_after(10), pytest.raises(Compacted, match="'/services/' after revision"):
-                await store.follow(follower.last, print)
-
-
 @pytest.mark.slow
 async def test_follow_is_told_in_slices(any_etcd: Etcd) -> None:
     """A replay of thousands of commits lets other tasks run."""
