@@ -17,7 +17,7 @@ serve: $(VENV)/.serve
 	$(BIN)/parkeeper serve
 
 test: $(VENV)/.develop servers
-	$(PYTEST) -n 2 --dist loadfile $(SHORT) || { \
+	$(PYTEST) -n 3 --dist loadfile $(SHORT) || { \
 	  echo "Once more, alone, what failed beside others on two cores (real servers have real deadlines):"; \
 	  $(PYTEST) --last-failed --last-failed-no-failures none $(SHORT); }
 
