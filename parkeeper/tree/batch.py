@@ -96,7 +96,7 @@ class Batch(Generic[Asked]):
         Returns False if the commit can't hold those as well. (Without a write there is no commit.)
         """
         looked = self.view.looked
-        if self._writes and not self._fits_exactly([], looked, self._size):
+        if self._writes and not self._holds([], looked, self._size):
             return False
         self.guards.update(looked)
         self.planned.append(Planned(asked, code, answer, -1, [], looked))
@@ -110,11 +110,7 @@ class Batch(Generic[Asked]):
         view = self.view
         changes, looked = view.changes, view.looked
         size = self._size + size_of(changes)
-        # A bound from above first: far from the limits, which is nearly always, it spares the counting, a tenth of
-        # what planning a write costs.
-        guards = len(self.guards) + len(looked)
-        writes = len(self._items) + MOST_ITEMS * len(changes) + len(self.taken) + len(view.taken) + 1
-        if not self.fits(guards, writes, 0, size) and not self._fits_exactly(changes, looked, size):
+        if not self._holds(changes, looked, size):
             view.undo()
             return False
         self._size = size
@@ -126,6 +122,16 @@ class Batch(Generic[Asked]):
         self.planned.append(Planned(asked, 0, answer, view.position, changes, looked))
         view.position += 1
         return True
+
+    def _holds(self, changes: list[Change], looked: Mapping[str, int], size: int) -> bool:
+        """Whether one commit can hold these changes and guards as well.
+
+        A bound from above first: far from the limits, which is nearly always, it spares the counting, a tenth of what
+        planning a write costs.
+        """
+        guards = len(self.guards) + len(looked)
+        writes = len(self._items) + MOST_ITEMS * len(changes) + len(self.taken) + len(self.view.taken) + 1
+        return self.fits(guards, writes, 0, size) or self._fits_exactly(changes, looked, size)
 
     def _fits_exactly(self, changes: list[Change], looked: Mapping[str, int], size: int) -> bool:
         """Whether one commit can hold these changes as well.
