@@ -69,7 +69,6 @@ class EtcdStore:
         self._patience = FIRST_TRY
         self._cluster = 0
         self._position: Position | None = None
-        self._delivered = 0
         self._doubted: Head | None = None
         self._newest_own = self._in_a_row = 0
 
@@ -103,8 +102,7 @@ class EtcdStore:
             except Compacted as error:
                 log.warning("etcd's history was compacted while it was loaded, once more: %s", error)
                 continue
-            self._delivered = snapshot.position
-            self._position = Position(snapshot.position, snapshot.position)
+            self._position = Position(*[snapshot.position] * 3)
             return snapshot
         raise Unavailable("etcd's history is compacted faster than it can be loaded")
 
@@ -208,13 +206,14 @@ class EtcdStore:
         That may be before what was told last: a stranger's data event is told as soon as no *commit* before it can
         come any more; beats, tickets and the end of `meta` still may.
         """
-        known = self._position if after == self._delivered else None
-        begin = known or Position(after, after)
-        follower = Follower(self._calls, self.layout, begin, self._cluster, deliver)
+        position = self._position
+        if position is None or position.told != after:
+            position = Position(after, after, after)
+        follower = Follower(self._calls, self.layout, position, self._cluster, deliver)
         try:
             await follower.run()
         finally:
-            self._position, self._delivered = follower.position, max(after, follower.delivered)
+            self._position = follower.position
 
     async def compact(self, revision: int) -> None:
         """Only with `StoreOptions.compact`. What is compacted already, or can't be yet, is not an error."""

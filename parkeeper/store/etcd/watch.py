@@ -71,10 +71,14 @@ class Forgotten(Compacted):
 
 
 class Position(NamedTuple):
-    """Where to go on: everything up to `namespace` was told, the data prefix's watch stands at `data`."""
+    """Where to go on: everything up to `namespace` was told, the data prefix's watch stands at `data`.
+
+    `told` is the newest revision of which anything was told.
+    """
 
     namespace: int
     data: int
+    told: int
 
 
 class Lines:
@@ -110,9 +114,6 @@ class Follower:
         position: where to go on.
         cluster: the cluster's id as it was when the namespace was loaded; 0: not known.
         deliver: told every event.
-
-    Attributes:
-        delivered: the newest revision of which anything was told.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Follower:
         self._layout = layout
         self._cluster = cluster
         self._deliver = deliver
-        self.delivered = 0
+        self._told = position.told
         self._assembly = Assembly(layout, position.namespace)
         self._namespace = Groups(position.namespace)
         self._data = Groups(position.data)
@@ -133,7 +134,7 @@ class Follower:
     def position(self) -> Position:
         """Where the next follower goes on: data keys of commits that were not told must be told again."""
         told = self._assembly.told
-        return Position(told, min(self._data.last, told))
+        return Position(told, min(self._data.last, told), self._told)
 
     async def run(self) -> NoReturn:
         """Follow.
@@ -303,7 +304,7 @@ class Follower:
         until = trio.current_time() + SLICE
         while (event := assembly.next()) is not None:
             deliver(event)
-            self.delivered = max(self.delivered, event.revision)
+            self._told = max(self._told, event.revision)
             if assembly.between and trio.current_time() > until:
                 await trio.lowlevel.checkpoint()
                 until = trio.current_time() + SLICE

@@ -34,8 +34,7 @@ async def test_follow_when_the_quiet_datas_history_is_compacted(any_etcd: Etcd, 
             store._position = store._position._replace(data=position)
             await stranger(any_etcd, "/services/a", b"strange")
             follower.last = (await one.commit({"node/a": b"x"})).revision
-            store._position = store._position._replace(namespace=follower.last)
-            store._delivered = follower.last
+            store._position = store._position._replace(namespace=follower.last, told=follower.last)
         await store.compact(follower.last)
         if quiet:
             async with resuming(store, follower.last) as second:
@@ -59,7 +58,9 @@ async def test_follow_after_a_stranger_was_told_ahead_of_a_beat(any_etcd: Etcd) 
         await stranger(any_etcd, "/services/a", b"strange")
         after = await one.commit({"node/a": b"A"})
         # As if the namespace's watch had stood still, and much that was held back had been decided.
-        store._delivered = strange = after.revision - 1
+        strange = after.revision - 1
+        assert store._position is not None
+        store._position = store._position._replace(told=strange)
         async with resuming(store, strange) as second:
             await second.listener.until(lambda heard: bool(heard.commits))
         # (The stranger's may come again, and at any place.)
