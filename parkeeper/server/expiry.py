@@ -21,10 +21,7 @@ from parkeeper.tree.sessions import CLOSE_SESSION, CloseSession
 log = logging.getLogger("parkeeper.sessions")
 
 LATE: Final = 0.1
-"""Seconds a wake-up may be late before all deadlines are shifted by that: nobody could have been heard meanwhile.
-
-And by a tick more: whoever was not connected has still to be accepted, to ask for the session, and to get it.
-"""
+"""Seconds a wake-up may be late before all deadlines are shifted by that (`ExpiryQueue.stood_still`)."""
 
 NOBODY: Final = Identities()
 
@@ -65,7 +62,7 @@ class Expiry:
                 continue
             late = trio.current_time() - due
             if late > LATE:
-                clocks.shift(late + self._sessions.tick)
+                clocks.stood_still(late)
                 continue
             await trio.lowlevel.checkpoint()  # readers first: what they have received counts
             self.close_due()

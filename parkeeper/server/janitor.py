@@ -81,7 +81,7 @@ class Janitor:
             await trio.sleep_until(due)
             now = trio.current_time()
             if now - due > LATE:
-                self._sessions.orphans.shift(now - due + tick)
+                self._sessions.orphans.stood_still(now - due)
             self._watch_the_gone(now)
             if not self.on_duty:
                 continue

@@ -30,7 +30,6 @@ class LocalSessions:
 
     Attributes:
         keeper: our id, 0 until registered.
-        tick: seconds.
         clocks: deadlines of our own sessions.
         orphans: deadlines of sessions whose keeper is gone.
         attachments: session -> the connection that holds it.
@@ -39,7 +38,6 @@ class LocalSessions:
 
     def __init__(self, replica: Replica, secret: bytes, tick: float) -> None:
         self.keeper = 0
-        self.tick = tick
         self.clocks = ExpiryQueue(tick)
         self.orphans = ExpiryQueue(tick)
         self.attachments: dict[int, Attachment] = {}

@@ -75,3 +75,10 @@ class ExpiryQueue:
     def shift(self, by: float) -> None:
         """Move every deadline by that many seconds: time in which nobody could have touched anything."""
         self._shift += by
+
+    def stood_still(self, late: float) -> None:
+        """A wake-up came so many seconds late: time in which nobody could have touched anything.
+
+        And a tick more: who was not connected has still to be accepted, to ask for the session, and to get it.
+        """
+        self.shift(late + self._tick)
