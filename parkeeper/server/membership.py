@@ -6,6 +6,7 @@ alive too. Past the deadline nothing is answered any more.
 
 Another keeper is declared dead when its beat did not change for its TTL, counted only over intervals between own beats
 that came back within half a TTL of each other: a keeper that was paused, or cut from the store, has counted nothing.
+At the moment when a silent one's TTL is over a beat is made besides, so that it is declared no later either.
 """
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class Membership:
             for other in self._replica.registry.keepers:
                 if other != self.keeper:
                     # Only what lies behind its last beat: else it is dead while it may serve. [1.9 s too early]
-                    silent = now - max(self._last_back, self._heard.get(other, 0.0))
+                    silent = now - self._counted_to(other)
                     self._silence[other] = self._silence.get(other, 0.0) + silent
         self._last_back = now
 
@@ -234,18 +235,16 @@ class Membership:
     def _next_death(self) -> float:
         """When the first of the silent keepers will have been so for its TTL: a beat of ours then tells."""
         keepers = self._replica.registry.keepers
-        last_back = self._last_back or 0.0
-        return min(
-            (
-                max(last_back, self._heard.get(other, 0.0))
-                + keepers[other].item.ttl / 1000
-                - silent
-                + ROUNDING
-                for other, silent in self._silence.items()
-                if other in keepers and other not in self._declaring
-            ),
-            default=math.inf,
-        )
+        waited_for = self._silence.keys() & keepers.keys() - self._declaring
+        return min((self._death(other) for other in waited_for), default=math.inf)
+
+    def _death(self, other: int) -> float:
+        ttl = self._replica.registry.keepers[other].item.ttl / 1000
+        return self._counted_to(other) + ttl - self._silence[other] + ROUNDING
+
+    def _counted_to(self, other: int) -> float:
+        """Until when its silence is counted."""
+        return max(self._last_back or 0.0, self._heard.get(other, 0.0))
 
     def declare(self, other: int) -> None:
         """Declare a keeper dead, if its last beat is still the one we know."""
