@@ -16,6 +16,7 @@ SHORT := -m "not soak and not conformance"
 serve: $(VENV)/.serve
 	$(BIN)/parkeeper serve
 
+# Three at a time on two cores: most tests wait most of the time.
 test: $(VENV)/.develop servers
 	$(PYTEST) -n 3 --dist loadfile $(SHORT) || { \
 	  echo "Once more, alone, what failed beside others on two cores (real servers have real deadlines):"; \

@@ -234,11 +234,8 @@ class Committer:
         """A commit of ours: guarded by our head and our fence, besides what it rests on."""
         fence = self._replica.registry.fences.get(self._keeper, 0)
         common = {f"head/{self._keeper}": self.head_rev, f"fence/{self._keeper}": fence}
-        replica = self._replica
-        return Commit(
-            *(self._keeper, head, {**guards, **common}, puts, deletes, journal),
-            *(replica.revision, replica.registry.newest),
-        )
+        seen, newest = self._replica.revision, self._replica.registry.newest
+        return Commit(self._keeper, head, {**guards, **common}, puts, deletes, journal, seen, newest)
 
     async def _send(self, commit: Commit, own: OwnCommit) -> Receipt:
         """Send it until its fate is known; moves our head, and applies it if its turn has come."""

@@ -213,10 +213,10 @@ class Handshake:
             self._refuse(request)
             return False
         timeout = services.options.negotiate(request.timeout)
-        has_seen: bool | None = None
-        with trio.move_on_after(timeout / 1000):
+        has_seen = False
+        with trio.move_on_after(timeout / 1000) as patience:
             has_seen = await self._has_seen(request.last_zxid)
-        if has_seen is None:
+        if patience.cancelled_caught:
             caller.drop(f"the store did not say in {timeout} ms whether it has zxid {request.last_zxid:#x}")
             return False
         if not has_seen and not new:

@@ -263,10 +263,10 @@ class Incarnation:
             self.replica, self.sessions, options, self.committer.submit, self.committer.errand, around.store,
             around.now_ms,
         )  # fmt: skip
-        self._syncer = syncer = Syncer(self.committer.newest, applier)
+        self._syncer = Syncer(self.committer.newest, applier)
         if not around.store.limits.shared:
             self._bury_predecessors()
-        for task in (self.committer.run, self.membership.run, self._watch_deadline, syncer.run):
+        for task in (self.committer.run, self.membership.run, self._watch_deadline, self._syncer.run):
             nursery.start_soon(self._guarded, task)
         for task in (expiry.run, self.janitor.run, self.flusher.run):
             nursery.start_soon(task)
@@ -277,7 +277,7 @@ class Incarnation:
             sessions=self.sessions,
             submit=self.committer.submit,
             room=self.committer.room,
-            join_sync=syncer.join,
+            join_sync=self._syncer.join,
             catch_up=self._catch_up,
             lease=self.membership,
             flusher=self.flusher,

@@ -211,8 +211,7 @@ class Keeper:
         except* AccessDenied as group:
             # At the start a person looks on and mends it; later a keeper waits for whoever took its rights away.
             reason = self._excuse(group)
-            log.error("the store refuses us; waiting for the rights we had", extra={"reason": reason})
-            await self._pause(DENIED_PAUSE)
+            await self._wait_for_rights(reason)
         finally:
             self.incarnation = None
         if reason:
@@ -238,6 +237,10 @@ class Keeper:
         with trio.move_on_after(seconds):
             await self._stop.wait()
 
+    async def _wait_for_rights(self, reason: str) -> None:
+        log.error("the store refuses us; waiting for the rights we had", extra={"reason": reason})
+        await self._pause(DENIED_PAUSE)
+
     async def _open(self, patience: float) -> None:
         """Open the store, waiting for one that cannot be reached or has no leader."""
         give_up = trio.current_time() + patience
@@ -254,8 +257,7 @@ class Keeper:
             except AccessDenied as error:
                 if not self._served:  # at the start a person looks on; later one waits, as above
                     raise
-                log.error("the store refuses us; waiting for the rights we had", extra={"reason": str(error)})
-                await self._pause(DENIED_PAUSE)
+                await self._wait_for_rights(str(error))
             else:
                 return
 

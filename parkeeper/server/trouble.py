@@ -48,7 +48,7 @@ class Seldom:
 
     def __init__(self) -> None:
         self._untold = 0
-        self._next = -EVERY
+        self._next = 0.0
 
     def count(self) -> int:
         """It happened again: how often since the last line, if it is time for one; else 0."""

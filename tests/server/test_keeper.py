@@ -69,9 +69,8 @@ async def test_a_file_that_cannot_be_opened_again_is_waited_for(autojump_clock: 
         client = await group.client(0, timeout=10_000)
         inner = stores[0].inner
         assert isinstance(inner, MemoryStore)
-        inner._limits = replace(
-            inner._limits, shared=False
-        )  # as SQLite says: opened anew by every incarnation
+        # As SQLite says: opened anew by every incarnation.
+        inner._limits = replace(inner._limits, shared=False)
         stores[0].opens.fail_next(Refuse(AccessDenied), Refuse(Unavailable), times=2)
         incarnation = group.keepers[0].incarnation
         assert incarnation is not None

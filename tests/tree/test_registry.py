@@ -74,6 +74,14 @@ def test_commit_of_a_death_and_of_forgetting():
     assert registry.fences == {3: 5}
 
 
+def test_newest_when_the_heads_were_loaded():
+    """Not told commit by commit; nobody is the newest of none."""
+    registry = Registry()
+    assert registry.newest == 0
+    registry.heads.update({3: 9, 12: 16, 5: 10})
+    assert registry.newest == 12
+
+
 def test_item_when_gone():
     """Gone twice is no error."""
     registry = filled()

@@ -142,9 +142,8 @@ class Transactions:
 
     def _coarse(self, commit: Commit) -> list[Compare]:
         guards = {n: r for n, r in commit.guards.items() if n.startswith(_STAY)}
-        if (
-            commit.newest
-        ):  # "nothing newer" is true as well of a store without what was seen: one put back to a backup
+        if commit.newest:
+            # "Nothing newer" is true as well of a store without what was seen: one that was put back to a backup.
             guards[f"head/{commit.newest}"] = commit.seen
         compares = self._compares(guards)
         compares.append(Compare(self._heads, commit.seen + 1, "LESS", self._after_heads))

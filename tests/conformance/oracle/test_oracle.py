@@ -24,7 +24,7 @@ from tests.servers import Consul, Etcd
 CHUNK = 500  # scripts under one seed: hypothesis remembers every one it made
 QUICK = 120
 PARTS = 3  # run beside each other: most of the time is spent in waiting for sessions to expire
-FULL = int(os.environ.get("PARKEEPER_ORACLE_SCRIPTS", "22500"))  # about 50 requests each
+FULL = int(os.environ.get("PARKEEPER_ORACLE_SCRIPTS", "22500"))  # about 45 requests each
 ON_STORES = int(os.environ.get("PARKEEPER_ORACLE_ON_STORES", "1000"))
 START = int(os.environ.get("PARKEEPER_ORACLE_SEED", random.SystemRandom().randrange(2**31)))
 
