@@ -11,30 +11,34 @@ TRIO := ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC113,ASYNC118,ASYNC121,ASYNC123,
 PYTEST := $(BIN)/pytest --color=no
 SHORT := -m "not soak and not conformance"
 
-.PHONY: serve test lint format soak conformance bench servers clean
+# Compiled modules, made in place and out of sight of git; of other sources than those that are here, they go.
+COMPILED := build/.compiled
+SOURCES = $(shell find parkeeper -name '*.py') pyproject.toml
 
-serve: $(VENV)/.serve
+.PHONY: serve test lint format compiled pure fresh soak conformance bench servers clean
+
+serve: $(VENV)/.serve fresh
 	$(BIN)/parkeeper serve
 
 # Three at a time on two cores: most tests wait most of the time.
-test: $(VENV)/.develop servers
+test: $(VENV)/.develop servers fresh
 	$(PYTEST) -n 3 --dist loadfile $(SHORT) || { \
 	  echo "Once more, alone, what failed beside others on two cores (real servers have real deadlines):"; \
 	  $(PYTEST) --last-failed --last-failed-no-failures none $(SHORT); }
 
 # The same kinds of tests at length: about two hours. SOAK_KILLS (300), SOAK_SEEDS (200) and SOAK_SECONDS (1800, of
 # mixed load on each store) make it shorter or longer.
-soak: $(VENV)/.develop servers
+soak: $(VENV)/.develop servers compiled
 	$(PYTEST) -m soak --log-cli-level=WARNING
 
 # ZooKeeper itself beside parkeeper, with generated scripts (most of it is waiting, hence the processes), then kazoo's
 # own suite on every store: about an hour. tests/conformance/oracle/test_oracle.py says how to make it shorter.
-conformance: $(VENV)/.develop servers
+conformance: $(VENV)/.develop servers compiled
 	$(PYTEST) -m conformance tests/conformance/oracle -n 4 --dist worksteal
 	$(PYTEST) -m conformance --ignore tests/conformance/oracle
 
 # What is to be reached, beside ZooKeeper; tests/bench/README.md says what can be chosen.
-bench: $(VENV)/.develop servers
+bench: $(VENV)/.develop servers compiled
 	PYTHONPATH=. $(BIN)/python -m tests.bench.table
 
 lint: $(VENV)/.develop
@@ -48,6 +52,23 @@ lint: $(VENV)/.develop
 format: $(VENV)/.develop
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The hot path in C, by mypyc (pyproject.toml says which modules): needs a C compiler and Python's headers, and a minute
+# or two. What runs from this folder then runs it, the tests too; `make pure` goes back.
+compiled: $(COMPILED)
+
+$(COMPILED): $(SOURCES) | $(VENV)/.serve
+	HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip install -q --editable . --no-deps
+	mkdir -p $(@D) && touch $@
+
+pure:
+	rm -f $(COMPILED) *__mypyc.*.so
+	find parkeeper -name '*.so' -delete
+
+fresh:
+	@test ! -e $(COMPILED) || $(MAKE) -q $(COMPILED) || { \
+	  echo "The compiled modules are older than their source: plain Python again (make compiled makes them anew)"; \
+	  $(MAKE) -s pure; }
 
 # etcd, Consul and ZooKeeper for the tests, into .servers/; what this machine can't have is named, and skipped.
 servers: $(VENV)/.develop
@@ -66,5 +87,5 @@ $(VENV)/.develop: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install -q --editable . --group test --group lint
 	touch $@ $(VENV)/.serve
 
-clean:
+clean: pure
 	rm -rf $(VENV) .servers .pytest_cache .hypothesis .mypy_cache .ruff_cache build dist

@@ -1,5 +1,9 @@
 """Our version, and the ZooKeeper version whose behaviour we reproduce and report."""
 
+from __future__ import annotations
+
+from importlib.util import find_spec
+
 VERSION = "0.1.0"
 
 ZOOKEEPER_VERSION = "3.9.3"
@@ -10,3 +14,11 @@ RELEASED = "11/24/2026 00:00 GMT"
 
 FULL_VERSION = f"{ZOOKEEPER_VERSION}-parkeeper-{VERSION}, built on {RELEASED}"
 """What `srvr`, `stat`, `envi` and `mntr` say; clients read the digits at its start."""
+
+
+def build() -> str:
+    """How the hot path runs here: "compiled" (by mypyc, pyproject.toml) or "plain Python"."""
+    spec = find_spec("parkeeper.wire.jute")
+    return (
+        "plain Python" if spec is None or spec.origin is None or spec.origin.endswith(".py") else "compiled"
+    )

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+import parkeeper
 from tests import processes
 from tests.servers import ETCDS, Consul, Etcd, ZooKeeper
+
+_PACKAGE = Path(parkeeper.__file__).parent
+
+
+def pytest_configure() -> None:
+    """Refuse to test compiled modules that are older than the source one believes to test."""
+    for module in _PACKAGE.rglob("*.so"):
+        source = module.with_name(module.name.partition(".")[0] + ".py")
+        if source.stat().st_mtime > module.stat().st_mtime:
+            pytest.exit(f"{module} is older than its source: `make compiled`, or `make pure`", returncode=4)
+
 
 _starts: dict[processes.Process, int] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,3 +101,13 @@ def test_every_module_says_what_it_is_for() -> None:
         if not ast.get_docstring(ast.parse(source.read_text()))
     ]
     assert not silent
+
+
+def test_compiled_modules_exist():
+    """What pyproject.toml lists for mypyc is there: a renamed module would silently run as plain Python."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    hook = project["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]
+    missing = [
+        path for path in (*hook["include"], *hook["exclude"]) if not (ROOT / path.lstrip("/")).exists()
+    ]
+    assert missing == []

@@ -16,7 +16,7 @@ from parkeeper.cli.control import control
 from parkeeper.cli.serve import serve
 from parkeeper.cli.status import status
 from parkeeper.errors import ConfigError
-from parkeeper.version import VERSION, ZOOKEEPER_VERSION
+from parkeeper.version import VERSION, ZOOKEEPER_VERSION, build
 
 app = typer.Typer(
     add_completion=False,
@@ -34,7 +34,7 @@ app.command()(control)
 @app.command()
 def version() -> None:
     """Print our version, and the ZooKeeper version whose behaviour it has."""
-    print(f"parkeeper {VERSION}, behaves as ZooKeeper {ZOOKEEPER_VERSION}")
+    print(f"parkeeper {VERSION} ({build()}), behaves as ZooKeeper {ZOOKEEPER_VERSION}")
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from parkeeper.server.workers import Crew, Worker, WorkerEnded
 from parkeeper.store.facade import Store
 from parkeeper.store.keys import Layout
 from parkeeper.store.urls import open_store
-from parkeeper.version import VERSION
+from parkeeper.version import VERSION, build
 
 log = logging.getLogger("parkeeper.cli")
 
@@ -80,7 +80,8 @@ async def _serve(plan: Plan, store: Store, worker: Worker | None) -> None:
     about = About(plan.url, layout.namespace, worker.place if worker else None, file)
     keeper.loaded = collector.loaded
     keeper.words = Words(Report(keeper, about), plan.options.words)
-    log.info("starting", extra={"version": VERSION, "store": plan.url, "namespace": layout.namespace})
+    version = f"{VERSION} ({build()})"
+    log.info("starting", extra={"version": version, "store": plan.url, "namespace": layout.namespace})
     bind = worker.bind if worker else plan.bind
 
     def serving(bound: Sequence[tuple[str, int]]) -> None:

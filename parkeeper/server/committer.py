@@ -83,7 +83,7 @@ class Committer:
     ) -> None:
         self.stats = stats
         self._flusher = flusher
-        self._inline = store.limits.inline
+        self._in_place = store.limits.inline
         self.head = head
         self.head_rev = head_rev
         self._store = store
@@ -179,7 +179,7 @@ class Committer:
                 self._wake = trio.Event()
             self._room.set()
             self._room = trio.Event()
-            if self._inline and self._planner:
+            if self._in_place and self._planner:
                 await trio.lowlevel.checkpoint()  # the store gave nobody a turn
 
     async def _finish(self, batch: Batch[Request]) -> None:
@@ -256,7 +256,7 @@ class Committer:
         try:
             self._applier.answered(own, receipt)
         finally:
-            self._flusher.let_go(at_once=not self._inline or not self._planner)
+            self._flusher.let_go(at_once=not self._in_place or not self._planner)
         return receipt
 
     async def _catch_up(self, failed: GuardFailed, seen: int) -> None:

@@ -43,24 +43,6 @@ REQUESTS_AT_ONCE: Final = 48
 them at once a light client beside eight that pipeline 1,000 waited 18 ms, p99, with 48 of them 7 ms.)"""
 
 
-async def serve(transport: Transport, services: Services) -> None:
-    """Serve one client until it, or its connection, has come to its end. Raises nothing but `trio.Cancelled`.
-
-    Args:
-        transport: closed when this returns.
-        services: what the connection may use.
-    """
-    connection = Connection(transport, services)
-    try:
-        await connection.run()
-    except* Exception as group:  # noqa: BLE001 - the barrier: it ends one connection only
-        connection.crashed(group)
-    finally:
-        connection.leave()
-        connection.take_apart()
-        await trio.aclose_forcefully(transport)
-
-
 class Connection:
     """One client's connection.
 
@@ -69,6 +51,9 @@ class Connection:
         attachment: its hold on its session; of session 0 before there is one.
         dirty: the flusher's.
     """
+
+    # What `take_apart` deletes; the compiler has to know (mypyc: native classes).
+    __deletable__ = ["_all", "_asking", "_dispatch", "_outbox", "_responses", "attachment", "stats"]  # noqa: RUF012
 
     def __init__(self, transport: Transport, services: Services) -> None:
         limits = services.options.limits

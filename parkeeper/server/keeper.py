@@ -21,8 +21,8 @@ from parkeeper.errors import (
 )
 from parkeeper.options import Options
 from parkeeper.server.apart import turn_away
+from parkeeper.server.barrier import serve
 from parkeeper.server.commit_stats import CommitStats
-from parkeeper.server.connection import serve
 from parkeeper.server.incarnation import Incarnation, Surroundings
 from parkeeper.server.listener import Admission, ClientListener, listen
 from parkeeper.server.services import Services

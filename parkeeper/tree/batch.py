@@ -7,7 +7,7 @@ journal keeps them all, in order. A batch takes requests as long as one commit o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from parkeeper.tree import encoding, journal
@@ -32,7 +32,6 @@ Item = Znode | Kids | Session | bytes | None
 """What becomes of an item: encoded when the batch is sealed; None: deleted."""
 
 
-@dataclass(slots=True)
 class Planned(Generic[Asked]):
     """One request in a batch.
 
@@ -45,12 +44,23 @@ class Planned(Generic[Asked]):
         looked: its own guards.
     """
 
-    asked: Asked
-    code: int
-    answer: Answer
-    position: int
-    changes: list[Change]
-    looked: dict[str, int]
+    __slots__ = ("answer", "asked", "changes", "code", "looked", "position")
+
+    def __init__(
+        self,
+        asked: Asked,
+        code: int,
+        answer: Answer,
+        position: int,
+        changes: list[Change],
+        looked: dict[str, int],
+    ) -> None:
+        self.asked = asked
+        self.code = code
+        self.answer = answer
+        self.position = position
+        self.changes = changes
+        self.looked = looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,6 @@ class Sealed:
     journal: bytes
 
 
-@dataclass(slots=True)
 class Batch(Generic[Asked]):
     """Requests planned on one view.
 
@@ -72,14 +81,15 @@ class Batch(Generic[Asked]):
         fits: the store's limits.
     """
 
-    view: View
-    fits: Fits
-    planned: list[Planned[Asked]] = field(default_factory=list["Planned[Asked]"])
-    guards: dict[str, int] = field(default_factory=dict[str, int])
-    taken: set[int] = field(default_factory=set[int])
-    _items: dict[str, Item] = field(default_factory=dict[str, Item])
-    _writes: list[Write] = field(default_factory=list[Write])
-    _size: int = 0
+    def __init__(self, view: View, fits: Fits) -> None:
+        self.view = view
+        self.fits = fits
+        self.planned: list[Planned[Asked]] = []
+        self.guards: dict[str, int] = {}
+        self.taken: set[int] = set()
+        self._items: dict[str, Item] = {}
+        self._writes: list[Write] = []
+        self._size = 0
 
     @property
     def changes_nothing(self) -> bool:

@@ -20,7 +20,7 @@ SPECIAL: Final = frozenset({ROOT, ZOOKEEPER, QUOTA, CONFIG})
 """Nodes that every namespace has and nobody can delete (DataTree.isSpecialPath)."""
 
 # Java judges UTF-16 units, so every character outside the Basic Multilingual Plane is two forbidden surrogates.
-_FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff]")
+_FORBIDDEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\uf8ff\ufff0-\uffff\U00010000-\U0010ffff]")
 _RELATIVE: Final = re.compile(r"/\.\.?(?:/|\Z)")
 
 

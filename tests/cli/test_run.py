@@ -201,7 +201,9 @@ def test_version_says_ours_and_zookeepers():
     """Both, in a line."""
     result = ended("version")
     assert result.returncode == 0
-    assert re.fullmatch(r"parkeeper \d+\.\d+\.\d+, behaves as ZooKeeper 3\.9\.3\n", result.stdout)
+    assert re.fullmatch(
+        r"parkeeper \d+\.\d+\.\d+ \((compiled|plain Python)\), behaves as ZooKeeper 3\.9\.3\n", result.stdout
+    )
 
 
 @pytest.mark.parametrize(
