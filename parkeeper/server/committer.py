@@ -128,8 +128,12 @@ class Committer:
 
     async def room(self) -> None:
         """Wait while too much is in flight in the whole keeper."""
-        while len(self._planner) > self._options.limits.in_flight:
+        while self.crowded():
             await self._room.wait()
+
+    def crowded(self) -> bool:
+        """Whether too much is in flight in the whole keeper."""
+        return len(self._planner) > self._options.limits.in_flight
 
     async def drained(self) -> None:
         """Wait until nothing waits or is under way; whoever comes from now on is abandoned at the end."""

@@ -76,7 +76,9 @@ class Connection:
         self._all = trio.CancelScope()
         self._asking = trio.CancelScope()
         self._room: trio.Event | None = None
+        self._rest: list[bytes] = []  # frames received and not dealt with
         self._heard_all = False  # the peer will send no more
+        self._over = False  # nothing more is read
         self._asked_all = False  # no further request is looked at
         self._ended = False  # nothing is owed to anybody
         self._left = False
@@ -217,53 +219,76 @@ class Connection:
 
     async def _read(self, frames: list[bytes]) -> None:
         """Deal with requests, a slice at a time, beginning with those that came with the ConnectRequest."""
-        transport, cutter, outbox, responses = self._transport, self._frames, self._outbox, self._responses
-        dispatch, stats, replica, attachment = (
-            self._dispatch,
-            self.stats,
-            self._services.replica,
-            self.attachment,
-        )
-        high, queue, size = outbox.high, responses.queue, 0
-        lease = self._services.lease
-        rest: list[bytes] = []
+        self._rest = frames
+        readiness, transport = self._services.readiness, self._transport
+        going_on = self._slice(0)
         while True:
-            if len(frames) > REQUESTS_AT_ONCE:
-                frames, rest = frames[:REQUESTS_AT_ONCE], frames[REQUESTS_AT_ONCE:]
-            started = trio.current_time()
-            if started > lease.deadline:
-                # Past the serve deadline (a pause of the process, say): others may have taken our sessions.
-                self.drop("the keeper may not serve any longer")
+            if going_on:
+                if readiness is None or transport.descriptor is None:
+                    going_on = self._heard(await transport.receive(self._wanted()))
+                    continue
+                await readiness.park(transport.descriptor, self._turn)
+            if self._over or self._asked_all:
                 return
-            attachment.touched = started
-            entered = responses.entered
-            for frame in frames:
-                dispatch.frame(frame)
-                if self._asked_all:
-                    return
-                if outbox.size > high or (queue and responses.full):
-                    await self._pause()
-            outbox.flush_now()
-            waiting = responses.entered - entered
-            stats.slice_done(size, len(frames), len(frames) - waiting, started, replica.zxid)
-            if rest:
-                await trio.lowlevel.checkpoint()
-                frames, rest, size = rest, [], 0
-                continue
-            if cutter.broken is not None:
-                stats.server.large_requests += 1
-                log.info("%s: %s", self, cutter.broken)
-                return
-            if dispatch.submitted:
-                dispatch.submitted = False
-                await self._services.room()
-            wanted = cutter.wanted()
-            chunk = await transport.receive(wanted if wanted > SLICE else self._limits.slice)
-            if not chunk:
-                self._heard_all = True
-                return
-            size = len(chunk)
-            frames = cutter.feed(chunk)
+            await self._pause()
+            await self._services.room()
+            going_on = not self._rest or self._slice(0)
+
+    def _turn(self) -> bool:
+        """Receive and deal with a slice (`parkeeper.server.readiness.Turn`)."""
+        chunk = self._transport.try_receive(self._wanted())
+        return chunk is None or self._heard(chunk)
+
+    def _wanted(self) -> int:
+        """Bytes to receive next."""
+        wanted = self._frames.wanted()
+        return wanted if wanted > SLICE else self._limits.slice
+
+    def _heard(self, chunk: bytes) -> bool:
+        """Deal with what was received; False: something has to be waited for, or this is the end."""
+        if not chunk:
+            self._heard_all = self._over = True
+            return False
+        self._rest = self._frames.feed(chunk)
+        return self._slice(len(chunk))
+
+    def _slice(self, size: int) -> bool:
+        """Deal with the next requests of those received; False: something has to be waited for, or this is the end.
+
+        Args:
+            size: bytes just received.
+        """
+        dispatch, outbox, responses = self._dispatch, self._outbox, self._responses
+        started = trio.current_time()
+        if started > self._services.lease.deadline:
+            # Past the serve deadline (a pause of the process, say): others may have taken our sessions.
+            self.drop("the keeper may not serve any longer")
+            return False
+        self.attachment.touched = started
+        entered, done, high, queue, frames = responses.entered, 0, outbox.high, responses.queue, self._rest
+        for frame in frames if len(frames) <= REQUESTS_AT_ONCE else frames[:REQUESTS_AT_ONCE]:
+            dispatch.frame(frame)
+            if self._asked_all:
+                return False
+            done += 1
+            if outbox.size > high or (queue and responses.full):
+                break
+        outbox.flush_now()
+        self._rest = frames[done:]
+        waiting = responses.entered - entered
+        self.stats.slice_done(size, done, done - waiting, started, self._services.replica.zxid)
+        if self._rest:
+            return False
+        if self._frames.broken is not None:
+            self.stats.server.large_requests += 1
+            log.info("%s: %s", self, self._frames.broken)
+            self._over = True
+            return False
+        if dispatch.submitted:
+            dispatch.submitted = False
+            if self._services.crowded():
+                return False
+        return not (outbox.full or (queue and responses.full))
 
     async def _pause(self) -> None:
         """Read no more until some of what waits has gone; at least give others a turn."""

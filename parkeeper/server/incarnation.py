@@ -39,6 +39,7 @@ from parkeeper.server.janitor import Janitor
 from parkeeper.server.membership import Membership
 from parkeeper.server.namespace import open_namespace
 from parkeeper.server.planner import Planner
+from parkeeper.server.readiness import Readiness
 from parkeeper.server.services import Services
 from parkeeper.server.serving import Serving, State
 from parkeeper.server.sessions import LocalSessions
@@ -270,6 +271,9 @@ class Incarnation:
             nursery.start_soon(self._guarded, task)
         for task in (expiry.run, self.janitor.run, self.flusher.run):
             nursery.start_soon(task)
+        readiness = Readiness() if Readiness.available else None
+        if readiness is not None:
+            nursery.start_soon(readiness.run)
         self.services = Services(
             options=options,
             replica=self.replica,
@@ -277,10 +281,12 @@ class Incarnation:
             sessions=self.sessions,
             submit=self.committer.submit,
             room=self.committer.room,
+            crowded=self.committer.crowded,
             join_sync=self._syncer.join,
             catch_up=self._catch_up,
             lease=self.membership,
             flusher=self.flusher,
+            readiness=readiness,
             stats=around.stats,
             now_ms=around.now_ms,
             serving=around.serving,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from parkeeper.options import Options
 from parkeeper.server.flusher import Flusher
+from parkeeper.server.readiness import Readiness
 from parkeeper.server.requests import Attachment, Request
 from parkeeper.server.serving import Serving
 from parkeeper.server.stats import ServerStats
@@ -59,10 +60,12 @@ class Services:
         sessions: ids, passwords, who is attached.
         submit: hands a write to the committer; never waits.
         room: waits while too much is in flight in the whole keeper.
+        crowded: whether it is so now.
         join_sync: calls back once the replica has reached a `head()` that began after this call.
         catch_up: reaches a zxid that a client has seen; whether there is such a one.
         lease: until when anybody may be answered; readers look once per slice.
         flusher: sends what did not come from the reader.
+        readiness: lets readers sleep through slices that need no waiting; None where the system has no epoll.
         stats: counters.
         now_ms: wall clock, ms since 1970.
         serving: whether anybody is answered.
@@ -75,10 +78,12 @@ class Services:
     sessions: Sessions
     submit: Callable[[Request], None]
     room: Callable[[], Awaitable[None]]
+    crowded: Callable[[], bool]
     join_sync: Callable[[Callable[[], None]], None]
     catch_up: Callable[[int], Awaitable[bool]]
     lease: Lease
     flusher: Flusher
+    readiness: Readiness | None
     stats: ServerStats
     now_ms: Callable[[], int]
     serving: Serving

@@ -35,10 +35,12 @@ class Transport(trio.abc.AsyncResource):
     Attributes:
         host: the peer's numeric address, without zone; the identity of scheme `ip`.
         port: the peer's port, 0 where there is none.
+        descriptor: of the socket that `try_receive` reads; None where bytes can only be awaited.
     """
 
     host: str
     port: int
+    descriptor: int | None = None
 
     @abstractmethod
     async def receive(self, limit: int) -> bytes:
@@ -47,6 +49,14 @@ class Transport(trio.abc.AsyncResource):
         Raises:
             trio.BrokenResourceError, trio.ClosedResourceError: see `GONE`.
         """
+
+    def try_receive(self, limit: int) -> bytes | None:  # noqa: ARG002 - the seam's signature
+        """What can be received without waiting, at most `limit`; None: nothing yet; empty: there will be no more.
+
+        Raises:
+            trio.BrokenResourceError, trio.ClosedResourceError: see `GONE`.
+        """
+        return None
 
     @abstractmethod
     def try_send(self, data: bytes) -> int:
@@ -86,6 +96,7 @@ class KernelSocket(Transport):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.host = host
         self.port = port
+        self.descriptor = sock.fileno()
         self._sock = sock
         self._on_closed = closed
         self._closed = False
@@ -103,6 +114,15 @@ class KernelSocket(Transport):
                 continue
             except OSError as fault:
                 raise self._gone(fault) from fault
+
+    def try_receive(self, limit: int) -> bytes | None:
+        """See `Transport.try_receive`."""
+        try:
+            return self._sock.recv(limit)
+        except BlockingIOError:
+            return None
+        except OSError as fault:
+            raise self._gone(fault) from fault
 
     def try_send(self, data: bytes | memoryview) -> int:
         """See `Transport.try_send`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ import trio.testing
 from parkeeper.options import Limits, Options
 from parkeeper.server.keeper import Keeper
 from parkeeper.server.services import Services
-from parkeeper.server.transport import AnyStream
+from parkeeper.server.transport import AnyStream, KernelSocket
 from parkeeper.store.facade import Commit, Receipt
 from parkeeper.store.memory import MemoryStore
 
@@ -161,11 +162,18 @@ class GatedStore(MemoryStore):
 
 
 class Stage:
-    """A serving keeper, its store, and clients."""
+    """A serving keeper, its store, and clients.
 
-    def __init__(self, keeper: Keeper, store: GatedStore) -> None:
+    Args:
+        keeper: serves.
+        store: its own.
+        sockets: clients come by kernel sockets, and not by memory streams.
+    """
+
+    def __init__(self, keeper: Keeper, store: GatedStore, sockets: bool = False) -> None:
         self.keeper = keeper
         self.store = store
+        self.sockets = sockets
         self.stats = keeper.stats
         self.clients: list[Client] = []
 
@@ -183,6 +191,12 @@ class Stage:
 
     def call(self, *, lockstep: bool = False, host: str = "10.0.0.1") -> Client:
         """A new connection, no bytes sent. `lockstep`: nothing is buffered between the two."""
+        if self.sockets:
+            sock, far = socket.socketpair()
+            client = Client(trio.SocketStream(trio.socket.from_stdlib_socket(far)))
+            self.clients.append(client)
+            self.keeper.connect(KernelSocket(sock, host, 1000 + len(self.clients)))
+            return client
         pair = trio.testing.lockstep_stream_pair if lockstep else trio.testing.memory_stream_pair
         ours, theirs = pair()
         client = Client(theirs)
@@ -200,7 +214,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    limits: Limits | None = None, words: Words | None = None, **options: object
+    limits: Limits | None = None, words: Words | None = None, *, sockets: bool = False, **options: object
 ) -> AsyncIterator[Stage]:
     """A keeper that serves; stopped without ceremony at the end."""
     store = GatedStore()
@@ -209,7 +223,7 @@ async def stage(
         keeper.words = words
     async with trio.open_nursery() as nursery:
         await nursery.start(keeper.run)
-        there = Stage(keeper, store)
+        there = Stage(keeper, store, sockets)
         yield there
         for client in there.clients:
             await trio.aclose_forcefully(client.stream)

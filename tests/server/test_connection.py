@@ -30,9 +30,14 @@ _REQUESTS = st.builds(
 """Requests with a header that can be read, and a record that mostly can't."""
 
 
-async def test_bytes_may_come_one_at_a_time():
+either_way = pytest.mark.parametrize("sockets", [False, True], ids=["streams", "sockets"])
+"""Over streams the reader waits by itself, over sockets it sleeps while `parkeeper.server.readiness` calls its turns."""
+
+
+@either_way
+async def test_bytes_may_come_one_at_a_time(sockets):
     """How TCP cuts the bytes into pieces changes nothing."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client = await there.client()
         for byte in create(1, "/a", b"one") + get_data(2, "/a"):
             await client.send(bytes((byte,)))
@@ -41,10 +46,11 @@ async def test_bytes_may_come_one_at_a_time():
         assert (made.err, got.data) == (0, b"one")
 
 
-async def test_others_have_a_turn_between_many_small_requests():
+@either_way
+async def test_others_have_a_turn_between_many_small_requests(sockets):
     """However many of them one slice of bytes holds."""
     many = 4 * REQUESTS_AT_ONCE + 4
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client, stats = await there.client(), there.services.stats
         counts = [stats.received]
         await client.send(*(get_data(xid, "/") for xid in range(1, many + 1)))
@@ -81,9 +87,10 @@ async def test_pipelined_sets_and_gets_see_each_other_in_order(together):
         assert there.commits == before + (1 if together else 2)
 
 
-async def test_a_read_behind_ones_own_write_waits_for_it():
+@either_way
+async def test_a_read_behind_ones_own_write_waits_for_it(sockets):
     """While a session's write is being committed its later reads wait; those of others do not."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client, other = await there.client(), await there.client()
         there.store.close_gate()
         await client.send(create(1, "/a"), get_data(2, "/a"))
@@ -96,9 +103,10 @@ async def test_a_read_behind_ones_own_write_waits_for_it():
         assert there.stats.outstanding == 0
 
 
-async def test_the_event_comes_before_the_reply_to_ones_own_write():
+@either_way
+async def test_the_event_comes_before_the_reply_to_ones_own_write(sockets):
     """Event, then the reply with the same zxid, then what was read behind it."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client = await there.client()
         await client.send(
             create(1, "/a"), get_data(2, "/a", watch=True), set_data(3, "/a", b"x"), get_data(4, "/a")
@@ -110,9 +118,10 @@ async def test_the_event_comes_before_the_reply_to_ones_own_write():
         assert after.data == b"x"
 
 
-async def test_a_watcher_elsewhere_hears_of_a_write_once():
+@either_way
+async def test_a_watcher_elsewhere_hears_of_a_write_once(sockets):
     """One write, one event for each watcher, sent without any request of theirs."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         writer = await there.client()
         await writer.send(create(1, "/a"))
         await writer.answer()
@@ -144,9 +153,10 @@ async def test_what_is_no_request_ends_the_connection_alone(bad):
         assert (await other.answer()).err == 0
 
 
-async def test_the_largest_frame_is_served():
+@either_way
+async def test_the_largest_frame_is_served(sockets):
     """A frame of exactly the limit is a request; its data comes back."""
-    async with stage(Limits(frame=20_000)) as there:
+    async with stage(Limits(frame=20_000), sockets=sockets) as there:
         client = await there.client()
         size = 20_000 - len(create(1, "/a", b"")) + 4
         await client.send(create(1, "/a", b"x" * size), get_data(2, "/a"))
@@ -154,9 +164,10 @@ async def test_the_largest_frame_is_served():
         assert (made.err, got.data) == (0, b"x" * size)
 
 
-async def test_a_closed_session_is_answered_and_nothing_behind_it():
+@either_way
+async def test_a_closed_session_is_answered_and_nothing_behind_it(sockets):
     """The reply to closeSession is the last: ephemerals and session are gone, later requests are not answered."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client, other = await there.client(), await there.client()
         await client.send(
             create(1, "/e", flags=1), get_data(2, "/e", watch=True), request(3, -11), get_data(4, "/e")
@@ -173,9 +184,10 @@ async def test_a_closed_session_is_answered_and_nothing_behind_it():
         assert again.session == 0
 
 
-async def test_half_closed_clients_get_their_answers():
+@either_way
+async def test_half_closed_clients_get_their_answers(sockets):
     """A client that stops writing is answered all it asked, a write in flight too, and then closed."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client = await there.client()
         there.store.close_gate()
         await client.send(create(1, "/a"), get_data(2, "/a"))
@@ -213,9 +225,10 @@ async def test_a_reader_that_does_not_read_is_not_read_from():
         assert sent == 100
 
 
-async def test_too_much_parked_stops_the_reader_until_the_store_answers():
+@either_way
+async def test_too_much_parked_stops_the_reader_until_the_store_answers(sockets):
     """Requests behind a write are bounded in number, and none is lost."""
-    async with stage(Limits(parked=10)) as there:
+    async with stage(Limits(parked=10), sockets=sockets) as there:
         client = await there.client()
         there.store.close_gate()
         await client.send(create(0, "/a"), *(get_data(xid, "/a") for xid in range(1, 100)))
@@ -244,10 +257,10 @@ async def test_a_watcher_that_does_not_read_is_cut_off():
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.one_of(st.binary(max_size=60), _REQUESTS), max_size=12), st.booleans())
-async def test_no_bytes_end_more_than_their_own_connection(pieces, shaken):
+@given(st.lists(st.one_of(st.binary(max_size=60), _REQUESTS), max_size=12), st.booleans(), st.booleans())
+async def test_no_bytes_end_more_than_their_own_connection(pieces, shaken, sockets):
     """Whatever comes, before the handshake or behind it: no error of ours, and the next client is served."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client = await there.client() if shaken else there.call()
         with contextlib.suppress(trio.BrokenResourceError):
             for piece in pieces:
@@ -261,7 +274,8 @@ async def test_no_bytes_end_more_than_their_own_connection(pieces, shaken):
         assert there.stats.crashed == 0
 
 
-async def test_an_error_of_ours_ends_one_connection_with_a_traceback(caplog, monkeypatch):
+@either_way
+async def test_an_error_of_ours_ends_one_connection_with_a_traceback(caplog, monkeypatch, sockets):
     """A bug met by one client's request is logged, counted, and harms nobody else."""
 
     def broken(*arguments: object) -> bytes:
@@ -269,7 +283,7 @@ async def test_an_error_of_ours_ends_one_connection_with_a_traceback(caplog, mon
 
     monkeypatch.setitem(dispatch._READS, 7_777, (dispatch.OPERATIONS[4].decode, broken))
     monkeypatch.setitem(dispatch.READS, 7_777, broken)
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         direct, parked, other = await there.client(), await there.client(), await there.client()
         await direct.send(request(1, 7_777, string("/") + b"\0"))
         assert await direct.ended()
@@ -287,9 +301,10 @@ async def test_an_error_of_ours_ends_one_connection_with_a_traceback(caplog, mon
     )
 
 
-async def test_a_peer_that_vanishes_keeps_its_session():
+@either_way
+async def test_a_peer_that_vanishes_keeps_its_session(sockets):
     """A connection that breaks ends; its session can be resumed with id and password within its timeout."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client = await there.client()
         await client.send(create(1, "/e", flags=1))
         await client.answer()
@@ -330,9 +345,10 @@ async def test_cancelling_a_keeper_with_hung_peers_ends_it(autojump_clock):
     assert trio.current_time() - started < 1
 
 
-async def test_a_clean_stop_answers_what_is_in_flight():
+@either_way
+async def test_a_clean_stop_answers_what_is_in_flight(sockets):
     """Writes that were received before the stop are committed and answered; then connections close."""
-    async with stage() as there:
+    async with stage(sockets=sockets) as there:
         client = await there.client()
         there.store.close_gate()
         await client.send(create(1, "/a"))

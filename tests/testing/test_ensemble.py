@@ -364,15 +364,15 @@ def test_reset_gives_an_empty_tree_at_the_same_address(two: Ensemble) -> None:
     """Nobody is there, nothing goes wrong, stopped keepers live, sequences begin at 0."""
     with client_of(two.hosts) as client:
         assert client.create("/n-", sequence=True) == "/n-0000000000"
-        two.fail(100)
-        two.delay(1.0)
-        two.kill(1)
-        hosts = two.hosts
-        two.reset()
-        assert two.hosts == hosts
-        assert two.tree() == {}
-        assert two.sessions() == {}
-        assert two.requests() == {}
+    two.fail(100)
+    two.delay(1.0)
+    two.kill(1)
+    hosts = two.hosts
+    two.reset()  # (a client that is still there would be back in an instant, with a new session)
+    assert two.hosts == hosts
+    assert two.tree() == {}
+    assert two.sessions() == {}
+    assert two.requests() == {}
     with client_of(two.host(1)) as client:
         assert client.create("/n-", sequence=True) == "/n-0000000000"
 

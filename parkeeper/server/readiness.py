@@ -1,0 +1,105 @@
+"""Which client sockets can be read: asked of the kernel once for all of them, by one task.
+
+A reader that waits for its own socket costs a registration with the kernel, a task switch and a pass of the scheduler
+for every slice of requests, more than dealing with the requests in it. So a reader whose slices need no waiting sleeps
+through them: it parks its socket here with a function, its `turn`, that reads a slice and deals with it. One task waits
+for an epoll of all parked sockets (an epoll can itself be waited for), and calls the turns of those that are readable.
+As soon as a turn says that something has to be waited for, or raises, the reader wakes up and goes on by itself.
+
+The sockets are watched level-triggered and only while they are parked: nothing is lost between two turns, and a peer
+that hung up while its reader is busy does not make this task spin.
+
+(getData against readers that each wait for themselves, A B A B on two cores, 1 / 8 / 64 connections / 8 x 32 pipelined: 1.0, 1.5,
+1.5, 1.3 times as many a second.)
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+MOST: Final = 64
+"""Turns in one round, before other tasks go on. Whoever is ready beyond that comes first in the next one."""
+
+Turn = Callable[[], bool]
+"""Reads and deals with one slice; False: the reader must wake up."""
+
+
+class _Parked:
+    """A reader that sleeps, and what its turn raised."""
+
+    __slots__ = ("fault", "reader", "turn")
+
+    def __init__(self, turn: Turn, reader: trio.lowlevel.Task) -> None:
+        self.turn = turn
+        self.reader = reader
+        self.fault: Exception | None = None
+
+
+class Readiness:
+    """The parked sockets, and the task that waits for them."""
+
+    available: Final = hasattr(select, "epoll")
+    """Whether this system has epoll."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._parked: dict[int, _Parked] = {}
+
+    def __len__(self) -> int:
+        return len(self._parked)
+
+    async def run(self) -> None:
+        """Wait, and call turns, for ever."""
+        with self._epoll:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                self._round()
+
+    async def park(self, descriptor: int, turn: Turn) -> None:
+        """Have `turn` called whenever the socket is readable, until it returns False.
+
+        A cancelled one calls no turn any more.
+
+        Args:
+            descriptor: of the socket; stays open until this returns.
+            turn: never waits.
+
+        Raises:
+            Exception: what `turn` raised.
+        """
+        entry = self._parked[descriptor] = _Parked(turn, trio.lowlevel.current_task())
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._leave(descriptor)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if entry.fault is not None:
+            raise entry.fault
+
+    def _round(self) -> None:
+        parked = self._parked
+        for descriptor, _ in self._epoll.poll(0, MOST):
+            entry = parked.get(descriptor)
+            if entry is None:
+                continue  # an earlier turn of this round ended its connection
+            try:
+                if entry.turn():
+                    continue
+            except Exception as fault:  # noqa: BLE001 - raised again, where the socket was parked
+                entry.fault = fault
+            if parked.get(descriptor) is entry:  # else it was cancelled by its own turn
+                self._leave(descriptor)
+                trio.lowlevel.reschedule(entry.reader)
+
+    def _leave(self, descriptor: int) -> None:
+        del self._parked[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def __repr__(self) -> str:
+        return f"<Readiness {len(self._parked)} parked>"

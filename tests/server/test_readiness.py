@@ -1,0 +1,175 @@
+"""Readers that sleep through slices: whose turn is called, and when they wake up."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from parkeeper.server.readiness import MOST, Readiness
+
+pytestmark = pytest.mark.skipif(not Readiness.available, reason="this system has no epoll")
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pairs() -> Iterator[Callable[[], Pair]]:
+    """Makes connected sockets: ours and the peer's."""
+    with ExitStack() as stack:
+
+        def make() -> Pair:
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            stack.enter_context(ours)
+            stack.enter_context(theirs)
+            return ours, theirs
+
+        yield make
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[Readiness, trio.Nursery]]:
+    """One that runs, and a nursery for readers."""
+    readiness = Readiness()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(readiness.run)
+        yield readiness, nursery
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_reader_sleeps_until_its_turn_says_otherwise(pairs):
+    """Each arrival is a turn, and the one that returns False wakes the reader."""
+    ours, theirs = pairs()
+    got: list[bytes] = []
+
+    def turn() -> bool:
+        got.append(ours.recv(10))
+        return got[-1] != b"end"
+
+    woken = False
+
+    async def reader(readiness: Readiness) -> None:
+        nonlocal woken
+        await readiness.park(ours.fileno(), turn)
+        woken = True
+
+    async with running() as (readiness, nursery):
+        nursery.start_soon(reader, readiness)
+        for word in (b"one", b"two"):
+            theirs.sendall(word)
+            await trio.testing.wait_all_tasks_blocked()
+            assert (got[-1], woken, len(readiness)) == (word, False, 1)
+        theirs.sendall(b"end")
+        await trio.testing.wait_all_tasks_blocked()
+        assert (woken, len(readiness)) == (True, 0)
+        theirs.sendall(b"unread")
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == [b"one", b"two", b"end"]
+        await readiness.park(ours.fileno(), lambda: not ours.recv(10))
+        assert len(readiness) == 0
+
+
+async def test_a_turn_that_leaves_bytes_has_another(pairs):
+    """Nothing that came is forgotten because a turn took less than there was."""
+    ours, theirs = pairs()
+    got: list[bytes] = []
+
+    def turn() -> bool:
+        got.append(ours.recv(2))
+        return len(got) < 3
+
+    async with running() as (readiness, _):
+        theirs.sendall(b"aabbcc")
+        await readiness.park(ours.fileno(), turn)
+        assert got == [b"aa", b"bb", b"cc"]
+
+
+async def test_what_a_turn_raises_is_raised_where_it_was_parked(pairs):
+    """A bug met in one reader's turn is that reader's, and no other's."""
+    (bad, bad_peer), (good, good_peer) = pairs(), pairs()
+
+    def broken() -> bool:
+        raise ZeroDivisionError
+
+    async with running() as (readiness, nursery):
+        nursery.start_soon(readiness.park, good.fileno(), lambda: bool(good.recv(10)))
+        bad_peer.sendall(b"x")
+        with pytest.raises(ZeroDivisionError):
+            await readiness.park(bad.fileno(), broken)
+        good_peer.sendall(b"x")
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(readiness) == 1
+
+
+async def test_a_cancelled_reader_has_no_turn_any_more(pairs):
+    """Also when it is cancelled by a turn of the same round, or by its own."""
+    (one, one_peer), (two, two_peer) = pairs(), pairs()
+    turns: list[str] = []
+    scopes = {"one": trio.CancelScope(), "two": trio.CancelScope()}
+
+    async def reader(readiness: Readiness, name: str, sock: socket.socket) -> None:
+        def turn() -> bool:
+            turns.append(name)
+            sock.recv(10)
+            for scope in scopes.values():
+                scope.cancel()
+            return True
+
+        with scopes[name]:
+            await readiness.park(sock.fileno(), turn)
+
+    async with running() as (readiness, nursery):
+        nursery.start_soon(reader, readiness, "one", one)
+        nursery.start_soon(reader, readiness, "two", two)
+        await trio.testing.wait_all_tasks_blocked()
+        one_peer.sendall(b"x")
+        two_peer.sendall(b"x")
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(turns) == 1
+        assert len(readiness) == 0
+
+
+async def test_a_peer_that_hangs_up_is_a_turn(pairs):
+    """The end of the stream is read like anything else; unread, while the reader is busy, it costs nothing."""
+    ours, theirs = pairs()
+    async with running() as (readiness, _):
+        theirs.close()
+        await trio.testing.wait_all_tasks_blocked()
+        heard: list[bytes] = []
+
+        def turn() -> bool:
+            heard.append(ours.recv(10))
+            return False
+
+        await readiness.park(ours.fileno(), turn)
+        assert heard == [b""]
+        await trio.testing.wait_all_tasks_blocked()  # would never come, were it still watched
+
+
+async def test_nobody_starves(pairs):
+    """With more readable sockets than a round takes, all of which stay readable, everyone has as many turns."""
+    many = MOST + 20
+    sockets = [pairs() for _ in range(many)]
+    turns = dict.fromkeys(range(many), 0)
+    done = trio.Event()
+
+    def turn_of(place: int) -> Callable[[], bool]:
+        def turn() -> bool:
+            turns[place] += 1
+            if sum(turns.values()) == 10 * many:
+                done.set()
+            return True
+
+        return turn
+
+    async with running() as (readiness, nursery):
+        for place, (ours, theirs) in enumerate(sockets):
+            theirs.sendall(b"x")
+            nursery.start_soon(readiness.park, ours.fileno(), turn_of(place))
+        await done.wait()
+    assert max(turns.values()) - min(turns.values()) <= 2
