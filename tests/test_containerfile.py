@@ -32,14 +32,27 @@ def instructions() -> Iterator[tuple[str, str]]:
 
 
 class Image:
-    """What the Containerfile makes, below a folder: its files, environment, and commands."""
+    """What the Containerfile makes, below a folder: its files, environment, and commands.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder.
+        arguments: of the build, in place of what ARG says.
+    """
+
+    def __init__(self, root: Path, arguments: dict[str, str]) -> None:
         self.root = root
+        self._given = arguments
+        self._arguments: dict[str, str] = {}
         self.environment: dict[str, str] = {}
         self.said: dict[str, str] = {}
         self._workdir = root
-        steps = {"WORKDIR": self._enter, "COPY": self._copy, "RUN": self._run, "ENV": self._env}
+        steps = {
+            "WORKDIR": self._enter,
+            "COPY": self._copy,
+            "RUN": self._run,
+            "ENV": self._env,
+            "ARG": self._arg,
+        }
         for name, rest in instructions():
             if name in steps:
                 steps[name](rest)
@@ -67,7 +80,7 @@ class Image:
         for source in sources:
             to = self._workdir / target
             if (ROOT / source).is_dir():
-                shutil.copytree(ROOT / source, to, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(ROOT / source, to, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
             else:
                 shutil.copy(ROOT / source, to)
 
@@ -76,9 +89,18 @@ class Image:
         if os.geteuid() != 0:
             command = re.sub(r"-[og] \d+ ", "", command)
         done = subprocess.run(
-            ["sh", "-c", command], cwd=self._workdir, capture_output=True, text=True, check=False
+            ["sh", "-c", command],
+            cwd=self._workdir,
+            env={**os.environ, **self._arguments},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{rest}\n{done.stdout}{done.stderr}"
+
+    def _arg(self, rest: str) -> None:
+        name, value = rest.split("=", 1)
+        self._arguments[name] = self._given.get(name, value)
 
     def _env(self, rest: str) -> None:
         for assignment in shlex.split(rest):
@@ -86,11 +108,16 @@ class Image:
             self.environment[name] = self.here(value).replace("$PATH", os.environ["PATH"])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(180)
-def test_steps_make_a_server_that_is_healthy(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("hooks", "build"),
+    [
+        pytest.param("0", "plain Python", marks=[pytest.mark.slow, pytest.mark.timeout(180)]),
+        pytest.param("1", "compiled", marks=[pytest.mark.soak, pytest.mark.timeout(900)]),
+    ],
+)
+def test_steps_make_a_server_that_is_healthy(tmp_path: Path, hooks: str, build: str) -> None:
     """The entry point serves, the health check agrees, and disagrees once it is stopped."""
-    image = Image(tmp_path)
+    image = Image(tmp_path, {"HATCH_BUILD_HOOKS_ENABLE": hooks})
     port = free_port()
     address = ("127.0.0.1", port)
     environment = {**image.environment, "PARKEEPER_BIND_ADDR": f"127.0.0.1:{port}"}
@@ -102,6 +129,7 @@ def test_steps_make_a_server_that_is_healthy(tmp_path: Path) -> None:
         environment,
     )
     server.start()
+    assert f"({build})" in server.tail()
 
     def healthy() -> bool:
         check = image.command("HEALTHCHECK")

@@ -53,7 +53,7 @@ class Readiness:
         return len(self._parked)
 
     async def run(self) -> None:
-        """Wait, and call turns, for ever."""
+        """Wait, and call turns, for ever; whoever is parked when it is cancelled is about to be cancelled too."""
         with self._epoll:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
@@ -71,6 +71,8 @@ class Readiness:
         Raises:
             Exception: what `turn` raised.
         """
+        if self._epoll.closed:
+            await trio.sleep_forever()
         entry = self._parked[descriptor] = _Parked(turn, trio.lowlevel.current_task())
         self._epoll.register(descriptor, select.EPOLLIN)
 
@@ -99,7 +101,8 @@ class Readiness:
 
     def _leave(self, descriptor: int) -> None:
         del self._parked[descriptor]
-        self._epoll.unregister(descriptor)
+        if not self._epoll.closed:
+            self._epoll.unregister(descriptor)
 
     def __repr__(self) -> str:
         return f"<Readiness {len(self._parked)} parked>"

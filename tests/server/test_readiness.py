@@ -173,3 +173,20 @@ async def test_nobody_starves(pairs):
             nursery.start_soon(readiness.park, ours.fileno(), turn_of(place))
         await done.wait()
     assert max(turns.values()) - min(turns.values()) <= 2
+
+
+async def test_the_end_of_it_harms_no_reader(pairs):
+    """Where it ends before its readers do, those that sleep, and one that comes too late, sleep until they are cancelled."""
+    (one, one_peer), (late, late_peer) = pairs(), pairs()
+    turns: list[str] = []
+    async with trio.open_nursery() as readers:
+        async with running() as (readiness, _):
+            readers.start_soon(readiness.park, one.fileno(), lambda: bool(turns.append("one")))
+            await trio.testing.wait_all_tasks_blocked()
+        readers.start_soon(readiness.park, late.fileno(), lambda: bool(turns.append("late")))
+        one_peer.sendall(b"x")
+        late_peer.sendall(b"x")
+        await trio.testing.wait_all_tasks_blocked()
+        readers.cancel_scope.cancel()
+    assert turns == []
+    assert len(readiness) == 0
