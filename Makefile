@@ -58,15 +58,16 @@ format: $(VENV)/.develop
 compiled: $(COMPILED)
 
 $(COMPILED): $(SOURCES) | $(VENV)/.serve
+	$(MAKE) -s pure
 	HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip install -q --editable . --no-deps
 	mkdir -p $(@D) && touch $@
 
 pure:
-	rm -f $(COMPILED) *__mypyc.*.so
+	rm -f $(COMPILED) *__mypyc.*.so $(VENV)/lib/python*/site-packages/*__mypyc.*.so
 	find parkeeper -name '*.so' -delete
 
 fresh:
-	@test ! -e $(COMPILED) || $(MAKE) -q $(COMPILED) || { \
+	@test ! -e $(COMPILED) || test -z "$$(find $(SOURCES) -newer $(COMPILED))" || { \
 	  echo "The compiled modules are older than their source: plain Python again (make compiled makes them anew)"; \
 	  $(MAKE) -s pure; }
 
