@@ -15,7 +15,7 @@ SHORT := -m "not soak and not conformance"
 COMPILED := build/.compiled
 SOURCES = $(shell find parkeeper -name '*.py') pyproject.toml
 
-.PHONY: serve test lint format compiled pure fresh soak conformance bench servers clean
+.PHONY: serve test lint format compiled fastest pure fresh soak conformance bench servers clean
 
 serve: $(VENV)/.serve fresh
 	$(BIN)/parkeeper serve
@@ -28,17 +28,17 @@ test: $(VENV)/.develop servers fresh
 
 # The same kinds of tests at length: about two hours. SOAK_KILLS (300), SOAK_SEEDS (200) and SOAK_SECONDS (1800, of
 # mixed load on each store) make it shorter or longer.
-soak: $(VENV)/.develop servers compiled
+soak: $(VENV)/.develop servers fastest
 	$(PYTEST) -m soak --log-cli-level=WARNING
 
 # ZooKeeper itself beside parkeeper, with generated scripts (most of it is waiting, hence the processes), then kazoo's
 # own suite on every store: about an hour. tests/conformance/oracle/test_oracle.py says how to make it shorter.
-conformance: $(VENV)/.develop servers compiled
+conformance: $(VENV)/.develop servers fastest
 	$(PYTEST) -m conformance tests/conformance/oracle -n 4 --dist worksteal
 	$(PYTEST) -m conformance --ignore tests/conformance/oracle
 
 # What is to be reached, beside ZooKeeper; tests/bench/README.md says what can be chosen.
-bench: $(VENV)/.develop servers compiled
+bench: $(VENV)/.develop servers fastest
 	PYTHONPATH=. $(BIN)/python -m tests.bench.table
 
 lint: $(VENV)/.develop
@@ -59,11 +59,16 @@ compiled: $(COMPILED)
 
 $(COMPILED): $(SOURCES) | $(VENV)/.serve
 	$(MAKE) -s pure
+	mkdir -p $(@D) && touch $@.begun
 	HATCH_BUILD_HOOKS_ENABLE=1 $(BIN)/python -m pip install -q --editable . --no-deps
-	mkdir -p $(@D) && touch $@
+	mv $@.begun $@  # with its time: what was saved meanwhile is newer
+
+fastest: $(VENV)/.serve
+	@$(MAKE) -s compiled || { $(MAKE) -s pure; echo "Could not compile: this is plain Python"; }
 
 pure:
-	rm -f $(COMPILED) *__mypyc.*.so $(VENV)/lib/python*/site-packages/*__mypyc.*.so
+	rm -f $(COMPILED)
+	for library in *__mypyc.*.so; do rm -f $$library $(VENV)/lib/python*/site-packages/$$library; done
 	find parkeeper -name '*.so' -delete
 
 fresh:

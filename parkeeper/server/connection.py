@@ -1,7 +1,8 @@
 """One client: a reader, a writer, and what is between them.
 
 The reader takes a slice of bytes, deals with all requests in it without awaiting, and at its end sends what is ready
-in one go; that is the fast path, and all there is to most requests. Writes wait in the response queue for the applier
+in one go; that is the fast path, and all there is to most requests. Between two slices it sleeps, and through slices
+after which nothing has to be waited for it sleeps on (`parkeeper.server.readiness`). Writes wait in the response queue for the applier
 (`parkeeper.server.responses`), what the kernel does not take waits in the outbox for the writer, and the flusher calls
 `flush` when the applier left something here.
 
@@ -231,13 +232,21 @@ class Connection:
             if self._over or self._asked_all:
                 return
             await self._pause()
-            await self._services.room()
+            if self._dispatch.submitted and not self._rest:
+                self._dispatch.submitted = False
+                await self._services.room()
             going_on = not self._rest or self._slice(0)
 
     def _turn(self) -> bool:
         """Receive and deal with a slice (`parkeeper.server.readiness.Turn`)."""
-        chunk = self._transport.try_receive(self._wanted())
-        return chunk is None or self._heard(chunk)
+        try:
+            chunk = self._transport.try_receive(self._wanted())
+            return chunk is None or self._heard(chunk)
+        except GONE:
+            self.cut("the peer is gone")
+        except Exception as fault:  # noqa: BLE001 - the barrier: it ends one connection only
+            self.crashed(fault)
+        return False
 
     def _wanted(self) -> int:
         """Bytes to receive next."""
@@ -285,9 +294,9 @@ class Connection:
             self._over = True
             return False
         if dispatch.submitted:
-            dispatch.submitted = False
             if self._services.crowded():
                 return False
+            dispatch.submitted = False
         return not (outbox.full or (queue and responses.full))
 
     async def _pause(self) -> None:

@@ -33,13 +33,21 @@ class Expiry:
         sessions: the clocks.
         replica: the sessions' records.
         submit: the committer.
+        look: deals with all that clients' sockets hold now.
     """
 
-    def __init__(self, sessions: LocalSessions, replica: Replica, submit: Callable[[Request], None]) -> None:
+    def __init__(
+        self,
+        sessions: LocalSessions,
+        replica: Replica,
+        submit: Callable[[Request], None],
+        look: Callable[[], None],
+    ) -> None:
         self.expired = 0
         self._sessions = sessions
         self._replica = replica
         self._submit = submit
+        self._look = look
         self._wake = trio.Event()
         sessions.wake = self._look_again
 
@@ -64,7 +72,8 @@ class Expiry:
             if late > LATE:
                 clocks.stood_still(late)
                 continue
-            await trio.lowlevel.checkpoint()  # readers first: what they have received counts
+            await trio.lowlevel.checkpoint()  # readers first: what they have received counts,
+            self._look()  # and what those who sleep would have
             self.close_due()
 
     def close_due(self) -> None:

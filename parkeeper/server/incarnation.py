@@ -258,7 +258,9 @@ class Incarnation:
         applier.on_turn = self.committer.wake
         self.membership.errand = self.committer.errand
         self.sessions.start(self.keeper)
-        expiry = Expiry(self.sessions, self.replica, self.committer.submit)
+        readiness = Readiness() if Readiness.available else None
+        look: Callable[[], None] = (lambda: None) if readiness is None else readiness.look
+        expiry = Expiry(self.sessions, self.replica, self.committer.submit, look)
         self.expiry = expiry
         self.janitor = Janitor(
             self.replica, self.sessions, options, self.committer.submit, self.committer.errand, around.store,
@@ -271,7 +273,6 @@ class Incarnation:
             nursery.start_soon(self._guarded, task)
         for task in (expiry.run, self.janitor.run, self.flusher.run):
             nursery.start_soon(task)
-        readiness = Readiness() if Readiness.available else None
         if readiness is not None:
             nursery.start_soon(readiness.run)
         self.services = Services(

@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import trio
+
+_EPOLL: Final[Any] = getattr(select, "epoll", None)  # (typed, it would be missed by type checkers elsewhere)
+_READABLE: Final = 1  # EPOLLIN
 
 MOST: Final = 64
 """Turns in one round, before other tasks go on. Whoever is ready beyond that comes first in the next one."""
@@ -42,11 +45,11 @@ class _Parked:
 class Readiness:
     """The parked sockets, and the task that waits for them."""
 
-    available: Final = hasattr(select, "epoll")
+    available: Final = _EPOLL is not None
     """Whether this system has epoll."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = _EPOLL()
         self._parked: dict[int, _Parked] = {}
 
     def __len__(self) -> int:
@@ -57,7 +60,7 @@ class Readiness:
         with self._epoll:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                self._round()
+                self._round(MOST)
 
     async def park(self, descriptor: int, turn: Turn) -> None:
         """Have `turn` called whenever the socket is readable, until it returns False.
@@ -73,20 +76,30 @@ class Readiness:
         """
         if self._epoll.closed:
             await trio.sleep_forever()
+        self._epoll.register(descriptor, _READABLE)
         entry = self._parked[descriptor] = _Parked(turn, trio.lowlevel.current_task())
-        self._epoll.register(descriptor, select.EPOLLIN)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             self._leave(descriptor)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if entry.fault is not None:
-            raise entry.fault
+        fault, entry.fault = entry.fault, None
+        del entry
+        if fault is not None:
+            try:
+                raise fault
+            finally:
+                del fault  # its traceback knows this frame: a circle, with all that the reader holds
 
-    def _round(self) -> None:
+    def look(self) -> None:
+        """Give everybody who can be read now a turn, however many they are: their bytes came before this call."""
+        if self._parked and not self._epoll.closed:
+            self._round(len(self._parked))
+
+    def _round(self, most: int) -> None:
         parked = self._parked
-        for descriptor, _ in self._epoll.poll(0, MOST):
+        for descriptor, _ in self._epoll.poll(0, most):
             entry = parked.get(descriptor)
             if entry is None:
                 continue  # an earlier turn of this round ended its connection

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import struct
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from parkeeper.options import Limits
 from parkeeper.server import dispatch
 from parkeeper.server.connection import REQUESTS_AT_ONCE
+from parkeeper.server.transport import KernelSocket
 from parkeeper.wire.opcodes import OPERATIONS
 from tests.server.stage import create, get_data, request, set_data, stage, string
 
@@ -240,6 +243,27 @@ async def test_too_much_parked_stops_the_reader_until_the_store_answers(sockets)
         assert {each.err for each in answers} == {0}
 
 
+@either_way
+async def test_only_who_writes_waits_for_room(sockets):
+    """A keeper that is crowded with others' writes answers a reader, its pings too, however many it sends at once."""
+    many = 2 * REQUESTS_AT_ONCE + 4
+    async with stage(Limits(in_flight=4), sockets=sockets) as there:
+        writer, reader = await there.client(), await there.client()
+        there.store.close_gate()
+        await writer.send(create(1, "/first"))
+        await trio.testing.wait_all_tasks_blocked()
+        await writer.send(*(create(xid, f"/{xid}") for xid in range(2, 30)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert there.services.crowded()
+        await reader.send(*(get_data(xid, "/") for xid in range(1, many + 1)), request(-2, 11))
+        assert [each.xid for each in await reader.answers(many + 1)] == [*range(1, many + 1), -2]
+        await writer.send(get_data(30, "/"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert there.stats.outstanding == 29  # what came behind its writes is not even read
+        there.store.open_gate()
+        assert [each.xid for each in await writer.answers(30)] == list(range(1, 31))
+
+
 async def test_a_watcher_that_does_not_read_is_cut_off():
     """Events cannot be held back: at the limit the peer is cut off, counted and logged; others are served."""
     async with stage(Limits(outbox=2_000)) as there:
@@ -299,6 +323,26 @@ async def test_an_error_of_ours_ends_one_connection_with_a_traceback(caplog, mon
         record.exc_info and "ZeroDivisionError" in str(record.exc_text or record.exc_info)
         for record in errors
     )
+
+
+async def test_a_connection_that_was_reset_is_freed_at_once():
+    """Without the collector, which does not look at what has lived long: no circle holds it, nor half a frame of it."""
+    gc.disable()
+    try:
+        async with stage(sockets=True) as there:
+            client = await there.client()
+            (transport,) = (weakref.ref(each) for each in gc.get_objects() if isinstance(each, KernelSocket))
+            await client.send(get_data(1, "/"), get_data(2, "/")[:10])
+            await trio.testing.wait_all_tasks_blocked()
+            client.stream.socket.close()  # type: ignore[attr-defined]  # with an answer unread: a reset
+            await trio.testing.wait_all_tasks_blocked()
+            assert not there.stats.connections
+            await (
+                there.client()
+            )  # (the committer remembers its last batch, the opening of the session, until the next)
+            assert transport() is None
+    finally:
+        gc.enable()
 
 
 @either_way

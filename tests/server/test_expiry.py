@@ -8,12 +8,14 @@ from trio.testing import MockClock
 
 from parkeeper.errors import Rejected
 from parkeeper.server.expiry import Expiry
+from parkeeper.server.readiness import MOST
 from parkeeper.server.requests import Attachment, Request
 from parkeeper.server.sessions import LocalSessions
 from parkeeper.testing.faults import Refuse
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.sessions import CloseSession, Session
 from tests.server.ensemble import Client, until
+from tests.server.stage import request, stage
 from tests.server.test_faults import Group
 
 KEEPER, TICK = 3, 0.5
@@ -28,7 +30,7 @@ class Clocks:
         self.sessions = LocalSessions(self.replica, bytes(32), TICK)
         self.sessions.start(KEEPER)
         self.asked: list[Request] = []
-        self.expiry = Expiry(self.sessions, self.replica, self.asked.append)
+        self.expiry = Expiry(self.sessions, self.replica, self.asked.append, lambda: None)
 
     def open(self, timeout: int = 4000, session: int = ID, owner: int = KEEPER, rev: int = 1) -> None:
         record = Session(timeout, owner, 0, False, 0, rev)
@@ -183,3 +185,29 @@ async def test_a_session_whose_close_the_store_rejected_expires_later(autojump_c
             await watcher.ping()
         assert not await watcher.exists("/e")
         assert group.keepers[0].commits.rejected == 1
+
+
+async def test_pings_that_lie_in_many_sockets_count() -> None:
+    """More than one round of readiness takes: whoever's ping came in time lives, though nobody has read it yet."""
+    many, timeout = 2 * MOST + 40, 1.0
+    async with stage(sockets=True, tick_time=500) as there:
+        clients = [there.call() for _ in range(many)]
+        for client in clients:
+            await client.connect(timeout=int(1000 * timeout))
+        for client in clients:
+            await client.send(request(-2, 11))
+            await client.answer()
+        assert there.keeper.incarnation is not None
+        sessions, expiry = there.keeper.incarnation.sessions, there.keeper.incarnation.expiry
+        await trio.sleep(timeout)  # from now on it is asked of each whether its time is really up
+        due = sessions.clocks.next
+        assert due is not None
+        await trio.sleep(due - 0.03 - trio.current_time())
+        for client in clients:
+            client.stream.socket._sock.send(request(-2, 11))  # type: ignore[attr-defined]  # no turn for anybody
+        while trio.current_time() < due + 0.01:
+            pass
+        for client in clients:
+            await client.answer()
+        assert expiry.expired == 0
+        assert len(there.stats.connections) == many

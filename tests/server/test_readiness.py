@@ -190,3 +190,19 @@ async def test_the_end_of_it_harms_no_reader(pairs):
         readers.cancel_scope.cancel()
     assert turns == []
     assert len(readiness) == 0
+
+
+async def test_a_look_gives_everybody_a_turn(pairs):
+    """Whoever closes sessions has to know what lies in their sockets, however many they are."""
+    many = MOST + 20
+    turns: list[int] = []
+    async with trio.open_nursery() as nursery:
+        readiness = Readiness()  # that does not run
+        for place in range(many):
+            ours, theirs = pairs()
+            theirs.sendall(b"x")
+            nursery.start_soon(readiness.park, ours.fileno(), lambda place=place: not turns.append(place))
+        await trio.testing.wait_all_tasks_blocked()
+        readiness.look()
+        assert sorted(turns) == list(range(many))
+        nursery.cancel_scope.cancel()
