@@ -68,7 +68,7 @@ fastest: $(VENV)/.serve
 
 pure:
 	rm -f $(COMPILED)
-	for library in *__mypyc.*.so; do rm -f $$library $(VENV)/lib/python*/site-packages/$$library; done
+	for library in $(wildcard *__mypyc.*.so); do rm -f $$library $(VENV)/lib/python*/site-packages/$$library; done
 	find parkeeper -name '*.so' -delete
 
 fresh:

@@ -2,9 +2,9 @@
 
 The reader takes a slice of bytes, deals with all requests in it without awaiting, and at its end sends what is ready
 in one go; that is the fast path, and all there is to most requests. Between two slices it sleeps, and through slices
-after which nothing has to be waited for it sleeps on (`parkeeper.server.readiness`). Writes wait in the response queue for the applier
-(`parkeeper.server.responses`), what the kernel does not take waits in the outbox for the writer, and the flusher calls
-`flush` when the applier left something here.
+after which nothing has to be waited for it sleeps on (`parkeeper.server.readiness`). Writes wait in the response queue
+for the applier (`parkeeper.server.responses`), what the kernel does not take waits in the outbox for the writer, and
+the flusher calls `flush` when the applier left something here.
 
 Ends, from soft to hard:
 
