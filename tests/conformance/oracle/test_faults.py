@@ -107,7 +107,10 @@ FAULTS = (
 
 def with_fault(fault: Fault, into: Path) -> None:
     """A copy of the package with the fault in it."""
-    shutil.copytree(ROOT / "parkeeper", into / "parkeeper", ignore=shutil.ignore_patterns("__pycache__"))
+    ignore = shutil.ignore_patterns(
+        "__pycache__", "*.so"
+    )  # (compiled modules would be run in place of the copy)
+    shutil.copytree(ROOT / "parkeeper", into / "parkeeper", ignore=ignore)
     file = into / "parkeeper" / fault.file
     source = file.read_text()
     assert source.count(fault.right) == 1, f"{fault.file} has not the one place to change"
