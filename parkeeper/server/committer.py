@@ -83,7 +83,7 @@ class Committer:
     ) -> None:
         self.stats = stats
         self._flusher = flusher
-        self._in_place = store.limits.inline
+        self._in_place = store.limits.inline  # (`_inline` is a word of C, which mypyc would not rename)
         self.head = head
         self.head_rev = head_rev
         self._store = store

@@ -9,8 +9,8 @@ As soon as a turn says that something has to be waited for, or raises, the reade
 The sockets are watched level-triggered and only while they are parked: nothing is lost between two turns, and a peer
 that hung up while its reader is busy does not make this task spin.
 
-(getData against readers that each wait for themselves, A B A B on two cores, 1 / 8 / 64 connections / 8 x 32 pipelined: 1.0, 1.5,
-1.5, 1.3 times as many a second.)
+(getData against readers that each wait for themselves, A B A B on two cores, 1 / 8 / 64 connections / 8 x 32
+pipelined: 1.0, 1.5, 1.5, 1.3 times as many a second.)
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Readiness:
         return len(self._parked)
 
     async def run(self) -> None:
-        """Wait, and call turns, for ever; whoever is parked when it is cancelled is about to be cancelled too."""
+        """Wait, and call turns, for ever. Whoever is parked when it is cancelled has to be cancelled as well."""
         with self._epoll:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())

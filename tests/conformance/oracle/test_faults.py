@@ -107,9 +107,8 @@ FAULTS = (
 
 def with_fault(fault: Fault, into: Path) -> None:
     """A copy of the package with the fault in it."""
-    ignore = shutil.ignore_patterns(
-        "__pycache__", "*.so"
-    )  # (compiled modules would be run in place of the copy)
+    # (Compiled modules would run in place of the copy's source.)
+    ignore = shutil.ignore_patterns("__pycache__", "*.so")
     shutil.copytree(ROOT / "parkeeper", into / "parkeeper", ignore=ignore)
     file = into / "parkeeper" / fault.file
     source = file.read_text()
