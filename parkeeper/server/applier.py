@@ -162,7 +162,7 @@ class Applier:
 
     def _apply_own(self, own: OwnCommit, revision: int) -> None:
         del self._own[own.head]
-        replica, base = self.replica, self.replica.base
+        replica, base, now = self.replica, self.replica.base, trio.current_time()
         for planned in own.planned:
             request = planned.asked
             place = request.place
@@ -174,7 +174,7 @@ class Applier:
             answer = planned.answer
             if not answer.unfinished:
                 code = planned.code or answer.code
-                place.fulfil(replica.zxid, code, b"" if code else answers.encode(answer))
+                place.fulfil(replica.zxid, code, b"" if code else answers.encode(answer), now)
         self._done(self.keeper, own.head, own.puts, own.deletes, revision)
 
     def _change(self, change: Change, revision: int, asker: Attachment | None) -> None:

@@ -51,6 +51,10 @@ _READS: Final[dict[int, tuple[Decoder[Record], Read]]] = {
 }
 """What takes the short way. multiRead does not: it can have an error code and a body."""
 
+_WRITES: Final[dict[int, Decoder[Record]]] = {
+    op: operation.decode for op, operation in OPERATIONS.items() if operation.kind is Kind.WRITE
+}
+
 BYTES_A_NAME: Final = 32
 """What a child's name is taken for when the size of a parked listing is estimated."""
 
@@ -93,7 +97,7 @@ class Dispatch:
     """
 
     __slots__ = (
-        "_asker", "_ops", "_outbox", "_queue", "_replica", "_responses", "_services", "_stats", "_watches",
+        "_asker", "_ops", "_outbox", "_queue", "_replica", "_responses", "_services", "_serving", "_stats", "_watches",
         "submitted",
     )  # fmt: skip
 
@@ -113,6 +117,7 @@ class Dispatch:
         self._outbox = outbox
         self._stats = stats
         self._ops = stats.server.ops
+        self._serving = services.serving
         self._replica = services.replica
         self._watches = services.watches
 
@@ -124,7 +129,11 @@ class Dispatch:
         xid, op = _header_of(frame)
         row = _READS.get(op)
         if row is None:
-            self._other(xid, op, frame)
+            write = _WRITES.get(op)
+            if write is None:
+                self._other(xid, op, frame)
+            else:
+                self._write(xid, op, write, frame)
             return
         stats = self._stats
         stats.xid = xid
@@ -180,8 +189,23 @@ class Dispatch:
             return sum(self._expected(each) for _, each in record.ops)
         return 0
 
+    def _write(self, xid: int, op: int, decode: Decoder[Record], frame: bytes) -> None:
+        stats = self._stats
+        stats.xid = xid
+        stats.op = op
+        self._ops[op] += 1
+        try:
+            record = decode(frame, HEADER)
+        except Malformed:
+            self._in_turn(xid, None, Code.MARSHALLING_ERROR, b"", len(frame))
+            return
+        if self._serving.read_only:
+            self._in_turn(xid, None, Code.NOT_READ_ONLY, b"", len(frame))
+        else:
+            self._submit(xid, op, record, len(frame))
+
     def _other(self, xid: int, op: int, frame: bytes) -> None:
-        """Whatever is not a read."""
+        """Whatever is neither one of the usual reads nor a write."""
         operation = OPERATIONS.get(op)
         if operation is None or operation.kind is Kind.REFUSED:
             self._in_turn(xid, -1, Code.UNIMPLEMENTED, b"", len(frame))
@@ -206,7 +230,7 @@ class Dispatch:
             self._auth(xid, record, len(frame))
         elif isinstance(record, requests.Sasl):
             self._in_turn(xid, 0, 0, replies.sasl_body(None), len(frame))
-        elif self._services.serving.read_only:
+        elif self._serving.read_only:
             self._in_turn(xid, None, Code.NOT_READ_ONLY, b"", len(frame))
         elif isinstance(record, requests.Sync):
             self._sync(xid, record, len(frame))
@@ -214,7 +238,7 @@ class Dispatch:
             self._submit(xid, op, CloseSession(self._asker.session), len(frame))
             self._asker.read_no_more()
         else:
-            self._submit(xid, op, record, len(frame))
+            raise AssertionError(f"nobody knows how to answer {operation.name}")
 
     def _multi_read(self, xid: int, op: int, record: MultiRead, size: int) -> None:
         asker = self._asker

@@ -89,7 +89,7 @@ class Opening:
     def before(self) -> None:
         """Nothing was asked before it."""
 
-    def fulfil(self, zxid: int, code: int, body: bytes) -> None:  # noqa: ARG002 - a place's signature
+    def fulfil(self, zxid: int, code: int, body: bytes, now: float | None = None) -> None:  # noqa: ARG002 - a place's signature
         """The commit happened, or was refused."""
         if not self.ended:
             session = self._services.replica.sessions.get(self._attachment.session)

@@ -24,13 +24,14 @@ class Place(Protocol):
         """Answer all that this session asked before this request: it is about to be applied or refused."""
         ...
 
-    def fulfil(self, zxid: int, code: int, body: bytes) -> None:
+    def fulfil(self, zxid: int, code: int, body: bytes, now: float | None = None) -> None:
         """Encode the reply, now and in turn.
 
         Args:
             zxid: for the reply's header.
             code: 0, or a ZooKeeper error code.
             body: the encoded reply record, empty for a bare header.
+            now: Trio time, if whoever calls has it at hand.
         """
         ...
 
@@ -54,7 +55,7 @@ class Silent:
     def before(self) -> None:
         """Nothing stands before it."""
 
-    def fulfil(self, zxid: int, code: int, body: bytes) -> None:  # noqa: ARG002  # the protocol's signature
+    def fulfil(self, zxid: int, code: int, body: bytes, now: float | None = None) -> None:  # noqa: ARG002  # the protocol's signature
         """It was applied or refused."""
         if self._done is not None:
             self._done(code)

@@ -117,13 +117,13 @@ class Held:
         """Answer everything in front of this place. Never raises: it is the applier that calls."""
         self._responses.answer_before(self)
 
-    def fulfil(self, zxid: int, code: int, body: bytes) -> None:
+    def fulfil(self, zxid: int, code: int, body: bytes, now: float | None = None) -> None:
         """Answer it, with everything in front of it; see `parkeeper.server.requests.Place`."""
         self.zxid = zxid
         self.code = code
         self.body = body
         self.settled = True
-        self._responses.settle(self)
+        self._responses.settle(self, trio.current_time() if now is None else now)
 
     def reached(self) -> None:
         """The replica has what a `sync` asked for: it is answered when its turn comes."""
@@ -242,15 +242,20 @@ class Responses:
         self._left()
         self.owner.eased()
 
-    def settle(self, place: Held) -> None:
-        """The answer of a write is known; it goes out now, unless an older write's is not known yet. Never raises."""
+    def settle(self, place: Held, now: float) -> None:
+        """The answer of a write is known; it goes out now, unless an older write's is not known yet. Never raises.
+
+        Args:
+            place: of the write.
+            now: Trio time.
+        """
         if self.closed:
             return
         queue = self.queue
         if queue and queue[0] is not place:
             self.answer_before(place)
         if queue and queue[0] is place:
-            self._answer_oldest(trio.current_time())
+            self._answer_oldest(now)
         self._left()
         self.owner.eased()
 

@@ -21,10 +21,15 @@ class State(Enum):
 
 
 class Serving:
-    """The keeper's state, and a way to wait for it to change."""
+    """The keeper's state, and a way to wait for it to change.
+
+    Attributes:
+        read_only: whether only read-only clients are answered.
+    """
 
     def __init__(self) -> None:
-        self._state = State.STARTING
+        self.read_only = False
+        self._state: State = State.STARTING
         self._changed = trio.Event()
 
     @property
@@ -36,6 +41,7 @@ class Serving:
         """Change the state; whoever waits for it wakes up."""
         if state is not self._state:
             self._state = state
+            self.read_only = state is State.READ_ONLY
             self._changed.set()
             self._changed = trio.Event()
 
@@ -43,11 +49,6 @@ class Serving:
     def open(self) -> bool:
         """Whether clients are answered at all."""
         return self._state is State.SERVING or self._state is State.READ_ONLY
-
-    @property
-    def read_only(self) -> bool:
-        """Whether only read-only clients are."""
-        return self._state is State.READ_ONLY
 
     async def until(self, *states: State) -> State:
         """Wait until the state is one of these; returns it."""

@@ -15,12 +15,13 @@ into the head.) Big-endian, so that a hex dump of the value reads like the numbe
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from parkeeper.errors import Incompatible
 from parkeeper.store.facade import Head
 
 FORMAT = 1
-_FIXED = struct.Struct(">BQQQI")
+_FIXED: Final = struct.Struct(">BQQQI")
 
 
 def pack_head(head: Head, data_puts: int, journal: bytes) -> bytes:

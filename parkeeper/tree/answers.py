@@ -5,7 +5,7 @@ Only then is its zxid known, and what a Stat says that no guard of the write hol
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from parkeeper.tree.changes import After
 from parkeeper.tree.node import pack_stat
@@ -20,7 +20,7 @@ MULTI: Final = 4
 FAILED_MULTI: Final = 5
 
 
-class Answer(NamedTuple):
+class Answer:
     """The reply to one request, or one result of a multi.
 
     Attributes:
@@ -32,13 +32,32 @@ class Answer(NamedTuple):
         unfinished: a close of a session that needs more commits.
     """
 
-    kind: int
-    path: str = ""
-    after: After | None = None
-    results: tuple[tuple[int, Answer], ...] = ()
-    codes: tuple[int, ...] = ()
-    code: int = 0
-    unfinished: bool = False
+    __slots__ = ("after", "code", "codes", "kind", "path", "results", "unfinished")
+
+    def __init__(
+        self,
+        kind: int,
+        path: str = "",
+        after: After | None = None,
+        results: tuple[tuple[int, Answer], ...] = (),
+        codes: tuple[int, ...] = (),
+        code: int = 0,
+        unfinished: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.path = path
+        self.after = after
+        self.results = results
+        self.codes = codes
+        self.code = code
+        self.unfinished = unfinished
+
+    def with_stat(self) -> Answer:
+        """With the Stat besides the path."""
+        return Answer(PATH_AND_STAT, self.path, self.after)
+
+    def __repr__(self) -> str:
+        return f"<Answer kind={self.kind} path={self.path!r} code={self.code}>"
 
 
 NOTHING: Final = Answer(EMPTY)
@@ -46,7 +65,7 @@ NOTHING: Final = Answer(EMPTY)
 
 def encode(answer: Answer) -> bytes:
     """The body of the reply, once the changes it is about are applied."""
-    kind, path, after = answer[:3]
+    kind, path, after = answer.kind, answer.path, answer.after
     if kind == EMPTY:
         return b""
     if kind == PATH:

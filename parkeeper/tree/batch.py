@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from parkeeper.tree import encoding, journal
 from parkeeper.tree.answers import Answer
-from parkeeper.tree.changes import CREATE, DELETE, END_SESSION, SET_ACL, SET_DATA, SET_SESSION, Change, Write
+from parkeeper.tree.changes import CREATE, DELETE, END_SESSION, SET_ACL, SET_DATA, SET_SESSION, Change
 from parkeeper.tree.node import Kids, Znode
 from parkeeper.tree.sessions import Session
 from parkeeper.tree.view import View
@@ -67,8 +67,8 @@ class Planned(Generic[Asked]):
 class Sealed:
     """The writes of a batch, folded: what a commit puts and deletes, and its journal. Fences are not in it yet."""
 
-    guards: Mapping[str, int]
-    puts: Mapping[str, bytes]
+    guards: dict[str, int]
+    puts: dict[str, bytes]
     deletes: list[str]
     journal: bytes
 
@@ -88,7 +88,7 @@ class Batch(Generic[Asked]):
         self.guards: dict[str, int] = {}
         self.taken: set[int] = set()
         self._items: dict[str, Item] = {}
-        self._writes: list[Write] = []
+        self._writes: list[tuple[int, list[Change]]] = []
         self._size = 0
 
     @property
@@ -126,9 +126,10 @@ class Batch(Generic[Asked]):
         self._size = size
         for change in changes:
             self._fold(change)
-        self._writes.append(Write(view.position, changes))
+        self._writes.append((view.position, changes))
         self.guards.update(looked)
-        self.taken |= view.taken
+        if view.taken:
+            self.taken |= view.taken
         self.planned.append(Planned(asked, 0, answer, view.position, changes, looked))
         view.position += 1
         return True
@@ -233,7 +234,10 @@ def _size_of(change: Change) -> int:
 
 def size_of(changes: list[Change]) -> int:
     """Bytes that changes need in a commit: items, their names and the journal; an upper bound."""
-    return sum(map(_size_of, changes))
+    size = 0
+    for change in changes:
+        size += _size_of(change)
+    return size
 
 
 def written(changes: list[Change]) -> set[str]:

@@ -38,7 +38,7 @@ class After:
         self.kids: Kids | None = None
 
 
-class Change(NamedTuple):
+class Change:
     """One effect on a znode or a session.
 
     Attributes:
@@ -52,14 +52,30 @@ class Change(NamedTuple):
         after: where an answer waits for the Stat.
     """
 
-    kind: int
-    path: str
-    node: Znode | None = None
-    parent: str = ""
-    kids: Kids | None = None
-    session: int = 0
-    record: Session | None = None
-    after: After | None = None
+    __slots__ = ("after", "kids", "kind", "node", "parent", "path", "record", "session")
+
+    def __init__(
+        self,
+        kind: int,
+        path: str,
+        node: Znode | None = None,
+        parent: str = "",
+        kids: Kids | None = None,
+        session: int = 0,
+        record: Session | None = None,
+        after: After | None = None,
+    ) -> None:
+        self.kind = kind
+        self.path = path
+        self.node = node
+        self.parent = parent
+        self.kids = kids
+        self.session = session
+        self.record = record
+        self.after = after
+
+    def __repr__(self) -> str:
+        return f"<Change kind={self.kind} path={self.path!r} session={self.session:#x} node={self.node!r}>"
 
 
 class Write(NamedTuple):

@@ -35,15 +35,15 @@ from parkeeper.wire.records import read_acl
 
 FORMAT: Final = 1
 
-_NODE = struct.Struct(">BBqqiqII")
-_STAT = struct.Struct(">BBiqqII")
-_KIDS = struct.Struct(">Biiq")
-_SESSION = struct.Struct(">BiIqBI")
-_KEEPER = struct.Struct(">BQQIqq")
-_FENCE = struct.Struct(">BIQQQ")
-_TURN = struct.Struct(">BQQ")
-_IDS = struct.Struct(">BI")
-_META = struct.Struct(">B16s32sq")
+_NODE: Final = struct.Struct(">BBqqiqII")
+_STAT: Final = struct.Struct(">BBiqqII")
+_KIDS: Final = struct.Struct(">Biiq")
+_SESSION: Final = struct.Struct(">BiIqBI")
+_KEEPER: Final = struct.Struct(">BQQIqq")
+_FENCE: Final = struct.Struct(">BIQQQ")
+_TURN: Final = struct.Struct(">BQQ")
+_IDS: Final = struct.Struct(">BI")
+_META: Final = struct.Struct(">B16s32sq")
 
 _EMPTY_CRC: Final = crc32(b"")
 

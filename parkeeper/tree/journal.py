@@ -17,15 +17,15 @@ from typing import Final, NamedTuple
 
 from parkeeper.errors import Incompatible, Malformed
 from parkeeper.tree.acl import AccessList, intern
-from parkeeper.tree.changes import CREATE, END_SESSION, SET_ACL, SET_SESSION, Write
+from parkeeper.tree.changes import CREATE, END_SESSION, SET_ACL, SET_SESSION, Change
 from parkeeper.tree.node import Znode
 from parkeeper.wire.records import read_acl
 
 FORMAT: Final = 1
 _WITH_ACL: Final = 0x80
-_ENTRY = struct.Struct(">HB")
-_PATH = struct.Struct(">HBI")
-_SESSION = struct.Struct(">HBq")
+_ENTRY: Final = struct.Struct(">HB")
+_PATH: Final = struct.Struct(">HBI")
+_SESSION: Final = struct.Struct(">HBq")
 
 ENTRY_OVERHEAD: Final = _PATH.size
 """Bytes of a change besides its path (and ACL)."""
@@ -41,11 +41,11 @@ class Entry(NamedTuple):
     acl: AccessList | None
 
 
-def encode(writes: Iterable[Write], kept: Mapping[str, object]) -> bytes:
+def encode(writes: Iterable[tuple[int, list[Change]]], kept: Mapping[str, object]) -> bytes:
     """The journal of a commit.
 
     Args:
-        writes: in order of position.
+        writes: (position, changes), in order of position.
         kept: item name -> what the commit puts: where `node/<path>` is a `Znode`, a follower will find its ACL.
     """
     parts = [b"\x01"]

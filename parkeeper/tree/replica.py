@@ -67,7 +67,7 @@ class Replica:
 
     def apply(self, change: Change, revision: int) -> None:
         """One change of the commit at `revision`: settle its zxids and make it so."""
-        kind, path, node, parent, kids, session, record, after = change
+        kind, path, node, kids = change.kind, change.path, change.node, change.kids
         if kind == SET_DATA and node is not None:
             node.settle(self.base, revision)
             old = self.nodes[path]
@@ -76,6 +76,7 @@ class Replica:
         elif kind == CREATE and node is not None and kids is not None:
             node.settle(self.base, revision)
             self.nodes[path] = node
+            parent = change.parent
             self._family(parent, kids, revision)
             names = self.children.get(parent)
             if names is None:
@@ -89,6 +90,7 @@ class Replica:
             self.kids.pop(path, None)
             self.children.pop(path, None)
             self._strangers.discard(path)
+            parent = change.parent
             self._family(parent, kids, revision)
             names = self.children[parent]
             names.discard(name_of(path))
@@ -102,11 +104,12 @@ class Replica:
             old = self.nodes[path]
             node = self.nodes[path] = old.with_acl_of(node)
             self._resized(path, old, node)
-        elif kind == SET_SESSION and record is not None:
-            record.settle(revision)
-            self.sessions[session] = record
+        elif kind == SET_SESSION and change.record is not None:
+            change.record.settle(revision)
+            self.sessions[change.session] = change.record
         elif kind == END_SESSION:
-            self.sessions.pop(session, None)
+            self.sessions.pop(change.session, None)
+        after = change.after
         if after is not None:
             after.node, after.kids = node, self.kids.get(path)
 

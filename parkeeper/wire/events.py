@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from typing import Final
 
-_EVENT = struct.Struct(">iiqiiii")
+_EVENT: Final = struct.Struct(">iiqiiii")
 
 SYNC_CONNECTED = 3
 """The state in every event a server sends."""

@@ -7,12 +7,12 @@ carries it exactly if the request did, since the C client and ClickHouse check t
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from parkeeper.wire.jute import decoder, read_buffer, write_buffer
 
-_FIXED = struct.Struct(">iqiq")
-_ANSWER = struct.Struct(">iiiq")
+_FIXED: Final = struct.Struct(">iqiq")
+_ANSWER: Final = struct.Struct(">iiiq")
 
 REFUSED_PASSWORD = bytes(16)
 """Sent with timeout 0 and session 0 to say "expired": the C client and ClickHouse want 16 bytes there too."""

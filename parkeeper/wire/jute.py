@@ -16,12 +16,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Collection
 from functools import wraps
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from parkeeper.errors import Malformed
 
-INT = struct.Struct(">i")
-LONG = struct.Struct(">q")
+INT: Final = struct.Struct(">i")
+LONG: Final = struct.Struct(">q")
 
 NULL = INT.pack(-1)
 """A null string, buffer or vector."""

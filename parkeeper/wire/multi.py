@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from parkeeper.errors import Malformed
 from parkeeper.wire.codes import Code
@@ -51,8 +51,8 @@ from parkeeper.wire.requests import (
 WriteOp = tuple[int, Create | CreateTtl | Delete | SetData | Check]
 ReadOp = tuple[int, GetData | GetChildren]
 
-_HEADER = struct.Struct(">iBi")
-_FAILURE = struct.Struct(">iBii")
+_HEADER: Final = struct.Struct(">iBi")
+_FAILURE: Final = struct.Struct(">iBii")
 
 END = _HEADER.pack(-1, 1, -1)
 """What ends every request and answer; ClickHouse checks all three values."""

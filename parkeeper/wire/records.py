@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from parkeeper.wire.jute import INT, read_int, read_string, write_string
 
-STAT = struct.Struct(">qqqqiiiqiiq")
+STAT: Final = struct.Struct(">qqqqiiiqiiq")
 """A Stat, 68 bytes: czxid, mzxid, ctime, mtime, version, cversion, aversion, ephemeralOwner, dataLength,
 numChildren, pzxid. Zxids and the owner (a session id) as signed 64-bit numbers, times in ms since 1970."""
 

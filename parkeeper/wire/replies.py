@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection
+from typing import Final
 
 from parkeeper.wire.jute import INT, NULL, write_buffer, write_string, write_strings
 from parkeeper.wire.records import Acl, ClientInfo, write_acl
@@ -21,8 +22,8 @@ AUTH_XID = -4
 SET_WATCHES_XID = -8
 """What Java sends with setWatches; the request's own is echoed."""
 
-_HEADER = struct.Struct(">iiqi")
-_HEADER_AND_LENGTH = struct.Struct(">iiqii")
+_HEADER: Final = struct.Struct(">iiqi")
+_HEADER_AND_LENGTH: Final = struct.Struct(">iiqii")
 _pack = _HEADER.pack
 _pack_with_length = _HEADER_AND_LENGTH.pack
 

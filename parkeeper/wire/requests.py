@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from parkeeper.errors import Malformed
 from parkeeper.wire.jute import (
@@ -33,7 +33,7 @@ from parkeeper.wire.records import Acl, read_acl
 
 T = TypeVar("T")
 
-HEADER = struct.Struct(">ii")
+HEADER: Final = struct.Struct(">ii")
 """RequestHeader: xid, operation number. A frame shorter than this ends the connection."""
 
 

@@ -31,7 +31,7 @@ class Kept:
     def before(self) -> None:
         pass
 
-    def fulfil(self, zxid: int, code: int, body: bytes) -> None:
+    def fulfil(self, zxid: int, code: int, body: bytes, now: float | None = None) -> None:
         self.answers.append(code)
 
     def abandon(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeVar
 
 from parkeeper.tree.schemes import Identities
@@ -10,7 +9,6 @@ from parkeeper.tree.schemes import Identities
 Record = TypeVar("Record")
 
 
-@dataclass(slots=True)
 class Context:
     """One asker.
 
@@ -23,12 +21,23 @@ class Context:
         most: ephemerals one commit may delete when a session closes in parts; 0: all.
     """
 
-    session: int
-    identities: Identities
-    ttl_nodes: bool
-    hard_quotas: bool
-    container_unused: int
-    most: int = 0
+    __slots__ = ("container_unused", "hard_quotas", "identities", "most", "session", "ttl_nodes")
+
+    def __init__(
+        self,
+        session: int,
+        identities: Identities,
+        ttl_nodes: bool,
+        hard_quotas: bool,
+        container_unused: int,
+        most: int = 0,
+    ) -> None:
+        self.session = session
+        self.identities = identities
+        self.ttl_nodes = ttl_nodes
+        self.hard_quotas = hard_quotas
+        self.container_unused = container_unused
+        self.most = most
 
 
 def expect(record: object, kind: type[Record]) -> Record:

@@ -11,7 +11,7 @@ from typing import Final
 
 from parkeeper.errors import Refused
 from parkeeper.tree import acl, quotas
-from parkeeper.tree.answers import PATH, PATH_AND_STAT, Answer
+from parkeeper.tree.answers import PATH, Answer
 from parkeeper.tree.node import CONTAINER, MAX_TTL, UNWRITTEN, Znode, ttl_owner
 from parkeeper.tree.paths import parent_of, require_shape, validate
 from parkeeper.tree.plan.context import Context, expect
@@ -53,7 +53,7 @@ def create_ttl(view: View, record: object, context: Context) -> Answer:
 
 
 def _with_stat(answer: Answer) -> Answer:
-    return answer._replace(kind=PATH_AND_STAT)
+    return answer.with_stat()
 
 
 def plain(view: View, record: object, context: Context) -> Answer:

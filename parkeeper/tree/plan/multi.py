@@ -6,7 +6,7 @@ Sources: PrepRequestProcessor.pRequestHelper case multi, Op.Create.getOpcode (re
 from __future__ import annotations
 
 from parkeeper.errors import Refused
-from parkeeper.tree.answers import FAILED_MULTI, MULTI, PATH_AND_STAT, Answer
+from parkeeper.tree.answers import FAILED_MULTI, MULTI, Answer
 from parkeeper.tree.plan import create, data, delete
 from parkeeper.tree.plan.context import Context, expect
 from parkeeper.tree.view import View
@@ -43,7 +43,7 @@ def _operation(view: View, op: int, record: object, context: Context) -> Answer:
     kind = create.KINDS.get(op)
     if kind is not None:
         answer = kind(view, record, context)
-        return answer if op == Op.CREATE else answer._replace(kind=PATH_AND_STAT)
+        return answer if op == Op.CREATE else answer.with_stat()
     if op == Op.DELETE:
         return delete.delete(view, record, context)
     if op == Op.CHECK:

@@ -34,7 +34,8 @@ def claim_session(view: View, record: object, context: Context) -> Answer:
     if found is None:
         raise Refused(Code.SESSION_EXPIRED)
     if found.closing:
-        return _close(view, session, found, context)._replace(code=Code.SESSION_EXPIRED)
+        answer = _close(view, session, found, context)
+        return Answer(answer.kind, code=Code.SESSION_EXPIRED, unfinished=answer.unfinished)
     if found.owner != view.keeper and found.owner in view.replica.registry.keepers:
         view.taken.add(found.owner)
     view.set_session(session, found.claimed(view.keeper, timeout))
