@@ -2,6 +2,14 @@
 
 One round trip when idle, throughput that grows with load. Between batches go *errands*, the commits that a keeper
 makes for itself: a declaration of death, a clean stop, forgetting keepers long gone.
+
+Two ways lead to a commit. The task (`run`) knows all that can happen: doubt, lost races, a store that refuses. And where
+the store can commit without waiting (`PromptStore`) and nothing is under way, what the readers submitted in one round is
+committed, applied and answered at the round's end by whoever ran it (`hold`, `let_go`): no task is woken for it. Whatever
+has to be waited for or goes wrong there is put back for the task to do from the beginning.
+
+(setData on memory, in turn with a version that wakes the task: 1 connection 1.45 times as many a second, 8 connections
+1.37 times, 64 the same.)
 """
 
 from __future__ import annotations
@@ -10,6 +18,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Final
 
 import trio
@@ -18,22 +27,26 @@ from parkeeper.errors import GuardFailed, InDoubt, NotApplied, Rejected, StoreEr
 from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
-from parkeeper.server.doubt import FIRST_TRY, Ended, Sender, Superseded
+from parkeeper.server.doubt import Ended, Sender, Superseded
 from parkeeper.server.flusher import Flusher
 from parkeeper.server.gathering import Gathering
-from parkeeper.server.planner import HOLD, Planner
+from parkeeper.server.planner import Planner
 from parkeeper.server.requests import Request
+from parkeeper.server.tickets import Tickets
 from parkeeper.server.trouble import Trouble
-from parkeeper.store.facade import Commit, Head, Receipt, Store
+from parkeeper.store.facade import Commit, Head, PromptStore, Receipt, Store
 from parkeeper.tree.answers import NOTHING, encode
 from parkeeper.tree.batch import Batch
-from parkeeper.tree.encoding import Turn, encode_fence, encode_turn
+from parkeeper.tree.encoding import encode_fence
 from parkeeper.wire.codes import Code
 
 log = logging.getLogger("parkeeper.committer")
 
 RETRY: Final = 0.1
 """Seconds before a store that refused or could not be reached is asked again."""
+
+LONGEST: Final = 0.001
+"""Seconds of commits without a wait before other tasks have a turn: as long as the flusher's slice."""
 
 HELD: Final = 0.02
 """Seconds between looks at requests that another keeper's ticket holds back."""
@@ -83,6 +96,7 @@ class Committer:
     ) -> None:
         self.stats = stats
         self._flusher = flusher
+        self._prompt = store if isinstance(store, PromptStore) else None
         self._in_place = store.limits.inline  # (`_inline` is a word of C, which mypyc would not rename)
         self.head = head
         self.head_rev = head_rev
@@ -92,6 +106,7 @@ class Committer:
         self._planner = planner
         self._options = options
         self._keeper = applier.keeper
+        self._head_name, self._fence_name = f"head/{applier.keeper}", f"fence/{applier.keeper}"
         self._attempts = attempts
         self._sender = Sender(store, self._keeper, attempts, stats)
         self._gathering = Gathering(lambda: len(planner), min(options.limits.batch, store.limits.batch))
@@ -104,10 +119,9 @@ class Committer:
         self._idle = trio.Event()
         self._closed = False
         self._late: list[Request] = []
-        self._ticket = 0
-        self._ticket_at = -HOLD
-        self._ticket_down = 0
+        self._tickets = Tickets(store, planner, applier.replica, self._keeper, stats)
         self._at_once = False
+        self._held = False
 
     # What others call.
 
@@ -117,7 +131,8 @@ class Committer:
             self._late.append(request)
             return
         self._planner.queue.append(request)
-        self._wake.set()
+        if not self._held:
+            self._wake.set()
         self._gathering.came()
 
     def errand(self, errand: Errand) -> None:
@@ -125,6 +140,20 @@ class Committer:
         self._errands.append(errand)
         self._wake.set()
         self._gathering.stop()
+
+    def hold(self) -> None:
+        """What is submitted until `let_go`, without a checkpoint in between, waits for that."""
+        self._held = True
+
+    def let_go(self) -> None:
+        """Commit what was submitted since `hold`: here and now if nothing has to be waited for, else in the task."""
+        self._held = False
+        if self._prompt is not None and self._idle.is_set() and not self._wake.is_set():
+            end = perf_counter() + LONGEST
+            while self._planner and self._commit_now(self._prompt) and perf_counter() < end:
+                pass
+        if self._planner:
+            self._wake.set()
 
     async def room(self) -> None:
         """Wait while too much is in flight in the whole keeper."""
@@ -166,8 +195,10 @@ class Committer:
                 await self._run_errand(self._errands[0])
                 self._errands.popleft()
                 continue
+            if self.head_rev > self._replica.revision:
+                await self._applier.wait_for(self.head_rev)
             if not self._planner:
-                await self._take_ticket_down()
+                await self._tickets.take_down()
                 self._idle.set()
                 await self._wake.wait()
                 self._wake = trio.Event()
@@ -186,20 +217,55 @@ class Committer:
             if self._in_place and self._planner:
                 await trio.lowlevel.checkpoint()  # the store gave nobody a turn
 
-    async def _finish(self, batch: Batch[Request]) -> None:
-        if batch.changes_nothing:
-            await self._confirm(batch)
-            return
+    def _commit_now(self, store: PromptStore) -> bool:
+        """Plan, commit and apply one batch without waiting; False: what is left, or was put back, is for the task."""
+        if self._replica.registry.turns:
+            return False  # keepers are in each other's way
+        batch = self._planner.next()
+        if batch is None:
+            return False
+        try:
+            if batch.changes_nothing:
+                if store.head_now() == self._replica.revision:
+                    self._confirmed(batch)
+                    return True
+                self._planner.put_back(batch)
+                return False
+            commit, own = self._prepare(batch)
+            receipt = store.commit_now(commit)
+        except StoreError as error:  # (one in doubt stays so: an embedded store says it to the task as well)
+            log.debug("not committed at once", extra={"reason": str(error)})
+            self._planner.put_back(batch)
+            return False
+        if receipt is None:
+            self._planner.put_back(batch)
+            return False
+        self._applier.expect(own)
+        self._happened(own, receipt)
+        self._committed(batch)
+        if receipt.revision <= self._replica.revision:
+            return True
+        self._idle = trio.Event()  # other keepers' commits are applied before it: the task waits for them
+        self._wake.set()
+        return False
+
+    def _prepare(self, batch: Batch[Request]) -> tuple[Commit, OwnCommit]:
+        """The commit of a batch, as it is sent and as it will be applied."""
         sealed = batch.seal()
         head = Head(self.head.incarnation, self.head.counter + 1, self._attempts())
-        puts = dict(sealed.puts)
-        deletes = sealed.deletes
+        puts, deletes = sealed.puts, sealed.deletes
         for keeper in batch.taken:
             puts[f"fence/{keeper}"] = encode_fence(self._keeper, *head)
         if self._keeper in self._replica.registry.turns and not self._planner.impatient:
             deletes.append(f"turn/{self._keeper}")
         commit = self._commit(head, sealed.guards, puts, deletes, sealed.journal)
-        own = OwnCommit(head, batch.planned, puts, deletes)
+        return commit, OwnCommit(head, batch.planned, puts, deletes)
+
+    async def _finish(self, batch: Batch[Request]) -> None:
+        if batch.changes_nothing:
+            await self._confirm(batch)
+            return
+        commit, own = self._prepare(batch)
         begun = trio.current_time()
         try:
             receipt = await self._send(commit, own)
@@ -208,7 +274,7 @@ class Committer:
             await self._catch_up(failed, commit.seen)
             self._planner.lost(batch)
             self._at_once = True
-            await self._put_ticket_up()
+            await self._tickets.put_up(self.head.incarnation)
         except Superseded:
             self._planner.put_back(batch)
         except (NotApplied, Unavailable) as error:
@@ -219,27 +285,31 @@ class Committer:
         except Rejected as error:
             self._rejected(batch, error)
         else:
-            self._trouble.over()
-            self.stats.commits += 1
-            self.stats.writes += sum(each.position >= 0 for each in batch.planned)
             took = trio.current_time() - begun
             await self._applier.wait_for(receipt.revision)
-            self._planner.go_on(batch)
+            self._committed(batch)
             await self._gathering.wait(len(batch.planned), took)
+
+    def _committed(self, batch: Batch[Request]) -> None:
+        """Count a batch that happened, and have closes that go in parts go on."""
+        self._trouble.over()
+        self.stats.commits += 1
+        self.stats.writes += sum(each.position >= 0 for each in batch.planned)
+        self._planner.go_on(batch)
 
     def _commit(
         self,
         head: Head,
-        guards: Mapping[str, int],
+        guards: dict[str, int],
         puts: Mapping[str, bytes],
         deletes: Sequence[str],
         journal: bytes,
     ) -> Commit:
-        """A commit of ours: guarded by our head and our fence, besides what it rests on."""
-        fence = self._replica.registry.fences.get(self._keeper, 0)
-        common = {f"head/{self._keeper}": self.head_rev, f"fence/{self._keeper}": fence}
+        """A commit of ours: guarded by our head and our fence (added to `guards`), besides what it rests on."""
+        guards[self._head_name] = self.head_rev
+        guards[self._fence_name] = self._replica.registry.fences.get(self._keeper, 0)
         seen, newest = self._replica.revision, self._replica.registry.newest
-        return Commit(self._keeper, head, {**guards, **common}, puts, deletes, journal, seen, newest)
+        return Commit(self._keeper, head, guards, puts, deletes, journal, seen, newest)
 
     async def _send(self, commit: Commit, own: OwnCommit) -> Receipt:
         """Send it until its fate is known; moves our head, and applies it if its turn has come."""
@@ -255,13 +325,17 @@ class Committer:
         except StoreError:
             self._applier.forget(own)
             raise
+        self._happened(own, receipt)
+        return receipt
+
+    def _happened(self, own: OwnCommit, receipt: Receipt) -> None:
+        """Our head has moved; the commit is applied if its turn has come."""
         self.head, self.head_rev = own.head, receipt.revision
         self._flusher.hold()
         try:
             self._applier.answered(own, receipt)
         finally:
             self._flusher.let_go(at_once=not self._in_place or not self._planner)
-        return receipt
 
     async def _catch_up(self, failed: GuardFailed, seen: int) -> None:
         """Another keeper was first: see what it did. Raises: `Ended` if there is nothing to see."""
@@ -279,6 +353,10 @@ class Committer:
             self._at_once = True
             self.stats.stale += 1
             return
+        self._confirmed(batch)
+
+    def _confirmed(self, batch: Batch[Request]) -> None:
+        """Answer a batch that changes nothing and was planned on what is true."""
         self.stats.confirmed += 1
         for each in batch.planned:
             place = each.asked.place
@@ -307,50 +385,20 @@ class Committer:
         request.place.before()
         request.place.fulfil(self._replica.zxid, Code.BAD_ARGUMENTS, encode(NOTHING))
 
-    async def _put_ticket_up(self) -> None:
-        """Lost too often: ask the others to let us go first. Courtesy, so whatever goes wrong is ignored."""
-        names = self._planner.impatient
-        there = self._replica.registry.turns.get(self._keeper)
-        now = trio.current_time()
-        if not names or (there is not None and there[0].names >= names and now - self._ticket_at < HOLD):
-            return  # (one that is older is honoured by nobody any more)
-        self._ticket += 1
-        self._ticket_at = now
-        self.stats.tickets += 1
-        turn = Turn(self.head.incarnation, self._ticket, names)
-        try:
-            with trio.move_on_after(FIRST_TRY):
-                await self._store.put(f"turn/{self._keeper}", encode_turn(turn))
-        except StoreError as error:
-            log.debug("a ticket could not be put up", extra={"reason": str(error)})
-
-    async def _take_ticket_down(self) -> None:
-        """Nothing of ours waits any more, and no commit took our ticket along: it may have come to be known too late."""
-        there = self._replica.registry.turns.get(self._keeper)
-        if there is None or there[0].number == self._ticket_down:
-            return
-        self._ticket_down = there[0].number
-        try:
-            with trio.move_on_after(FIRST_TRY):
-                await self._store.put(f"turn/{self._keeper}", None)
-        except StoreError as error:
-            log.debug("a ticket could not be taken down", extra={"reason": str(error)})
-
     async def _run_errand(self, errand: Errand) -> None:
         """Commit an errand; whatever fails before it certainly happened is tried again."""
         while True:
             await trio.lowlevel.checkpoint()  # (as above)
             head = Head(self.head.incarnation, self.head.counter + 1, self._attempts())
             puts = {**errand.puts, **{f"fence/{x}": encode_fence(self._keeper, *head) for x in errand.fences}}
-            commit = self._commit(head, errand.guards, puts, errand.deletes, b"")
+            commit = self._commit(head, dict(errand.guards), puts, errand.deletes, b"")
             own = OwnCommit(head, (), puts, errand.deletes)
             try:
                 receipt = await self._send(commit, own)
             except GuardFailed as failed:
                 if failed.newest > commit.seen:
                     await self._applier.wait_for(failed.newest)
-                fence = f"fence/{self._keeper}"
-                if commit.guards[fence] != self._replica.registry.fences.get(self._keeper, 0):
+                if commit.guards[self._fence_name] != self._replica.registry.fences.get(self._keeper, 0):
                     continue  # a session was taken from us: that says nothing of what the errand rests on
                 errand.done(False)
                 return

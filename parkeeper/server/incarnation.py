@@ -258,7 +258,8 @@ class Incarnation:
         applier.on_turn = self.committer.wake
         self.membership.errand = self.committer.errand
         self.sessions.start(self.keeper)
-        readiness = Readiness() if Readiness.available else None
+        committer = self.committer
+        readiness = Readiness(committer.hold, committer.let_go) if Readiness.available else None
         look: Callable[[], None] = (lambda: None) if readiness is None else readiness.look
         expiry = Expiry(self.sessions, self.replica, self.committer.submit, look)
         self.expiry = expiry

@@ -31,6 +31,10 @@ Turn = Callable[[], bool]
 """Reads and deals with one slice; False: the reader must wake up."""
 
 
+def _nothing() -> None:
+    """Nobody has to know."""
+
+
 class _Parked:
     """A reader that sleeps, and what its turn raised."""
 
@@ -43,12 +47,18 @@ class _Parked:
 
 
 class Readiness:
-    """The parked sockets, and the task that waits for them."""
+    """The parked sockets, and the task that waits for them.
+
+    Args:
+        begins, ends: called around every round of turns; not to wait, nor to raise.
+    """
 
     available: Final = _EPOLL is not None
     """Whether this system has epoll."""
 
-    def __init__(self) -> None:
+    def __init__(self, begins: Callable[[], None] = _nothing, ends: Callable[[], None] = _nothing) -> None:
+        self._begins = begins
+        self._ends = ends
         self._epoll = _EPOLL()
         self._parked: dict[int, _Parked] = {}
 
@@ -98,6 +108,13 @@ class Readiness:
             self._round(len(self._parked))
 
     def _round(self, most: int) -> None:
+        self._begins()
+        try:
+            self._turns(most)
+        finally:
+            self._ends()
+
+    def _turns(self, most: int) -> None:
         parked = self._parked
         for descriptor, _ in self._epoll.poll(0, most):
             entry = parked.get(descriptor)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, NoReturn, Protocol, runtime_checkable
 
 
 class Head(NamedTuple):
@@ -37,8 +37,7 @@ class Item(NamedTuple):
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """Writes that become true together, if every guarded name still has the revision named.
 
     Args:
@@ -72,8 +71,7 @@ class Receipt(NamedTuple):
     previous: int
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(NamedTuple):
     """A commit as the change stream tells it: everything it put and deleted (its `head/` excepted)."""
 
     revision: int
@@ -219,4 +217,24 @@ class Store(Protocol):
 
     async def compact(self, revision: int) -> None:
         """Forget history up to a revision, where the store keeps one and we are asked to; else nothing."""
+        ...
+
+
+@runtime_checkable
+class PromptStore(Protocol):
+    """What a store with `StoreLimits.inline` may offer besides: a commit and a read by a plain call.
+
+    Both are what `Store.commit` and `Store.head` are otherwise, and may be called between two steps of those.
+    """
+
+    def commit_now(self, commit: Commit) -> Receipt | None:
+        """Apply a commit atomically; None, with nothing done, if that has to wait for something.
+
+        Raises: `GuardFailed`, `NotApplied`, `Unavailable`, `Rejected`, `InDoubt`; a store that is in doubt stays so
+        until it is opened anew.
+        """
+        ...
+
+    def head_now(self) -> int:
+        """Linearizable: the newest revision under `head/`."""
         ...

@@ -1,15 +1,13 @@
 """A store in memory: the reference for the contract suite, and an ensemble for tests.
 
-`MemoryServer` is what a cluster is elsewhere: keys, values, one revision for every change, a history. It may be
-shared by the keepers of one process. `MemoryStore` is one keeper's access to it; keepers have nothing else in
-common. Nothing survives the process.
+`MemoryServer` is what a cluster is elsewhere (`parkeeper.store.memory_server`); it may be shared by the keepers of one
+process. `MemoryStore` is one keeper's access to it; keepers have nothing else in common. Nothing survives the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import MappingProxyType
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import trio
 
@@ -18,7 +16,6 @@ from parkeeper.store.bounds import Bounds
 from parkeeper.store.facade import (
     Changed,
     Commit,
-    Committed,
     Event,
     Head,
     Item,
@@ -27,10 +24,13 @@ from parkeeper.store.facade import (
     StoreLimits,
     Survey,
 )
-from parkeeper.store.heads import pack_head, unpack_head
-from parkeeper.store.history import HISTORY_BYTES, TOLD, History
+from parkeeper.store.heads import unpack_head
+from parkeeper.store.history import TOLD
 from parkeeper.store.keys import Layout
+from parkeeper.store.memory_server import Entry, MemoryServer
 from parkeeper.store.urls import StoreOptions
+
+__all__ = ["BATCH", "MemoryServer", "MemoryStore", "named_server"]
 
 BATCH = 32
 """Writes in a commit: there is no round trip to be shared. (Beside eight connections that pipeline 1,000 sets, a light
@@ -42,100 +42,6 @@ _servers: dict[str, MemoryServer] = {}
 def named_server(name: str) -> MemoryServer:
     """The server of `memory://NAME`, made when first asked for; lives as long as the process."""
     return _servers.setdefault(name, MemoryServer())
-
-
-class _Entry(NamedTuple):
-    """What happened at one revision: a commit (in the names of `layout`), or changes of single keys."""
-
-    revision: int
-    layout: Layout | None
-    commit: Committed | None
-    changes: tuple[tuple[bytes, bytes | None], ...]
-
-    def changed_keys(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """All keys written and deleted; those of a commit are of interest to other namespaces only."""
-        yield from self.changes
-        if self.commit is not None and self.layout is not None:
-            for name, value in self.commit.puts.items():
-                yield self.layout.encode(name), value
-            for name in self.commit.deletes:
-                yield self.layout.encode(name), None
-
-
-class MemoryServer:
-    """Keys and values, a revision for every change, and what happened lately.
-
-    Args:
-        history: how many revisions are kept for followers.
-
-    Attributes:
-        items: key -> (value, revision). To look at; written by stores and `stranger_put` only.
-        history: the recent past.
-    """
-
-    def __init__(self, history: int = 10_000) -> None:
-        self.items: dict[bytes, tuple[bytes, int]] = {}
-        self.history: History[_Entry] = History(0, history, HISTORY_BYTES)
-        self._indexes: dict[bytes, dict[bytes, tuple[bytes, int]]] = {}
-        self._prefixes: tuple[bytes, ...] = ()
-
-    @property
-    def revision(self) -> int:
-        """That of the last change."""
-        return self.history.last
-
-    @property
-    def delay(self) -> float:
-        """Seconds of Trio's clock between a change and its delivery to followers."""
-        return self.history.delay
-
-    @delay.setter
-    def delay(self, seconds: float) -> None:
-        self.history.delay = seconds
-
-    def compact(self, revision: int) -> None:
-        """Forget the history up to a revision; who follows from before it gets `Compacted`."""
-        self.history.compact(revision)
-
-    def stranger_put(self, key: bytes, value: bytes | None) -> int:
-        """Write (None: delete) a key as a program that is no keeper. Returns the revision."""
-        return self.change(((key, value),))
-
-    def change(self, changes: tuple[tuple[bytes, bytes | None], ...]) -> int:
-        """Write (None: delete) keys outside commits, all at one revision. Returns it."""
-        revision = self.history.last + 1
-        for key, value in changes:
-            self.write(key, value, revision)
-        size = sum(len(value) for _, value in changes if value is not None)
-        self.history.append(_Entry(revision, None, None, changes), size)
-        return revision
-
-    def write(self, key: bytes, value: bytes | None, revision: int) -> None:
-        """Write (None: delete) one key of the change at `revision`, which whoever calls appends to the history."""
-        if value is None:
-            self.items.pop(key, None)
-        else:
-            self.items[key] = value, revision
-        if key.startswith(self._prefixes):
-            for prefix, index in self._indexes.items():
-                if not key.startswith(prefix):
-                    continue
-                if value is None:
-                    index.pop(key, None)
-                else:
-                    index[key] = value, revision
-
-    def revision_of(self, key: bytes) -> int:
-        """Revision of the last change of a key, 0 if it is absent."""
-        held = self.items.get(key)
-        return 0 if held is None else held[1]
-
-    def index(self, prefix: bytes) -> dict[bytes, tuple[bytes, int]]:
-        """The items whose keys have a prefix, as a dict that is kept up to date. For the few that are often asked."""
-        if prefix not in self._indexes:
-            self._indexes[prefix] = {key: held for key, held in self.items.items() if key.startswith(prefix)}
-            self._prefixes = tuple(self._indexes)
-        return self._indexes[prefix]
 
 
 class MemoryStore:
@@ -195,37 +101,18 @@ class MemoryStore:
     async def commit(self, commit: Commit) -> Receipt:
         """All of it at once: whoever is cancelled has changed nothing. No other task runs (`StoreLimits.inline`)."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        return self._commit(commit)
+
+    def commit_now(self, commit: Commit) -> Receipt | None:
+        """Always possible (`parkeeper.store.facade.PromptStore`)."""
+        return self._commit(commit)
+
+    def _commit(self, commit: Commit) -> Receipt:
         self._bounds.check(commit)
-        server, encode = self.server, self.layout.encode
-        for name, guarded in commit.guards.items():
-            if server.revision_of(encode(name)) != guarded:
-                raise self._guard_failed(commit.keeper)
-        if commit.head is None:
-            return Receipt(
-                server.change(tuple((encode(k), bytes(v)) for k, v in commit.puts.items())), self._newest()
-            )
+        if not self.server.holds(commit.guards, self.layout):
+            raise self._guard_failed(commit.keeper)
         previous = self._newest()
-        revision = server.revision + 1
-        told = Committed(
-            revision,
-            commit.keeper,
-            commit.head,
-            bytes(commit.journal),
-            MappingProxyType({name: bytes(value) for name, value in commit.puts.items()}),
-            tuple(commit.deletes),
-        )
-        size = len(told.journal)
-        data_puts = 0
-        for name in told.deletes:
-            server.write(encode(name), None, revision)
-        for name, value in told.puts.items():
-            server.write(encode(name), value, revision)
-            size += len(value)
-            data_puts += name.startswith("data/")
-        head = pack_head(told.head, data_puts, told.journal)
-        server.write(encode(f"head/{told.keeper}"), head, revision)
-        server.history.append(_Entry(revision, self.layout, told, ()), size, self)
-        return Receipt(revision, previous)
+        return Receipt(self.server.commit(commit, self.layout, self), previous)
 
     async def put(self, name: str, value: bytes | None) -> None:
         """Deleting what is not there changes nothing, and takes no revision."""
@@ -247,6 +134,10 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return self._newest()
 
+    def head_now(self) -> int:
+        """As it is now."""
+        return self._newest()
+
     async def survey(self) -> Survey:
         """As it is now."""
         await trio.lowlevel.checkpoint()
@@ -266,7 +157,7 @@ class MemoryStore:
     async def follow(self, after: int, deliver: Callable[[Event], None]) -> NoReturn:
         """The server's history from a revision on, `server.delay` late."""
 
-        def tell(entry: _Entry) -> None:
+        def tell(entry: Entry) -> None:
             for event in self._told(entry):
                 deliver(event)
 
@@ -278,9 +169,9 @@ class MemoryStore:
         if self._compacts:
             self.server.compact(revision)
 
-    def _told(self, entry: _Entry) -> Iterator[Event]:
+    def _told(self, entry: Entry) -> Iterator[Event]:
         """What one revision is to a follower in this layout."""
-        if entry.commit is not None and entry.layout == self.layout:
+        if entry.commit is not None and (entry.layout is self.layout or entry.layout == self.layout):
             yield entry.commit
             return
         for key, value in entry.changed_keys():

@@ -16,7 +16,7 @@ from parkeeper.server.keeper import Keeper
 from parkeeper.server.services import Services
 from parkeeper.server.transport import AnyStream, KernelSocket
 from parkeeper.store.facade import Commit, Receipt
-from parkeeper.store.memory import MemoryStore
+from parkeeper.store.memory import MemoryServer, MemoryStore
 
 Words = Callable[[bytes], bytes | None]
 
@@ -137,20 +137,36 @@ class Client:
 
 
 class GatedStore(MemoryStore):
-    """A memory store whose commits wait while `gate` is closed."""
+    """A memory store whose commits wait while `gate` is closed.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Attributes:
+        waiting: how many wait.
+        awaited, prompt: how many commits were begun by `commit`, and made by `commit_now`.
+    """
+
+    def __init__(self, server: MemoryServer | None = None) -> None:
+        super().__init__(server)
         self.gate = trio.Event()
         self.gate.set()
         self.waiting = 0
+        self.awaited = 0
+        self.prompt = 0
 
     async def commit(self, commit: Commit) -> Receipt:
         """See `MemoryStore.commit`."""
+        self.awaited += 1
         self.waiting += 1
         await self.gate.wait()
         self.waiting -= 1
         return await super().commit(commit)
+
+    def commit_now(self, commit: Commit) -> Receipt | None:
+        """See `MemoryStore.commit_now`."""
+        if not self.gate.is_set():
+            return None
+        receipt = super().commit_now(commit)
+        self.prompt += 1
+        return receipt
 
     def close_gate(self) -> None:
         """From now on commits wait."""
@@ -214,10 +230,15 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    limits: Limits | None = None, words: Words | None = None, *, sockets: bool = False, **options: object
+    limits: Limits | None = None,
+    words: Words | None = None,
+    *,
+    sockets: bool = False,
+    server: MemoryServer | None = None,
+    **options: object,
 ) -> AsyncIterator[Stage]:
-    """A keeper that serves; stopped without ceremony at the end."""
-    store = GatedStore()
+    """A keeper that serves, on a store of its own or a shared server; stopped without ceremony at the end."""
+    store = GatedStore(server)
     keeper = Keeper(store, Options(limits=limits or Limits(), **options))  # type: ignore[arg-type]  # as above
     if words is not None:
         keeper.words = words

@@ -1,18 +1,26 @@
-"""The committer beside its batches: room, errands, tickets, and a clean stop under load."""
+"""The committer beside its batches: room, errands, tickets, a clean stop under load, and commits at a round's end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import trio
 from trio.testing import MockClock
 
 from parkeeper.options import Limits, Options
 from parkeeper.server.committer import Errand
+from parkeeper.server.doubt import Sender
 from parkeeper.server.incarnation import Incarnation
 from parkeeper.server.planner import HOLD
+from parkeeper.server.readiness import Readiness
+from parkeeper.store.facade import Receipt
+from parkeeper.store.memory import MemoryServer
 from parkeeper.testing.faults import Before, Slow
 from parkeeper.tree.encoding import Turn, decode_turn, encode_turn
 from tests.raw import encode as raw
 from tests.server.ensemble import Client, Ensemble, Gone
+from tests.server.stage import Stage, create, get_data, request, set_data, stage
 from tests.server.test_faults import OPTIONS, Group
 
 
@@ -139,3 +147,142 @@ async def test_clients_that_take_turns_share_one_commit(autojump_clock: MockCloc
             for number, client in enumerate(clients):
                 nursery.start_soon(ask, client, 0.005 * (number % 2))
         assert 10 <= group.keepers[0].commits.commits - before <= 12
+
+
+# --- commits at the end of a round of readers, for which the task is not woken ------------------------------------
+
+sleeping = pytest.mark.skipif(not Readiness.available, reason="this system has no epoll")
+
+
+@pytest.fixture
+def by_task(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many commits the committer's task has sent since this was last called."""
+    sent = 0
+    send = Sender.send
+
+    async def counted(self: Sender, *arguments) -> Receipt:
+        nonlocal sent
+        sent += 1
+        return await send(self, *arguments)
+
+    def since() -> int:
+        nonlocal sent
+        count, sent = sent, 0
+        return count
+
+    monkeypatch.setattr(Sender, "send", counted)
+    return since
+
+
+def stats_of(there: Stage):
+    """What its committer counts."""
+    return there.keeper.commits
+
+
+@sleeping
+async def test_what_a_round_submits_is_one_commit_at_its_end(by_task) -> None:
+    """Of everybody who could be read, refusals among it; and what only refuses is answered without a commit."""
+    async with stage(sockets=True) as there:
+        one, two = await there.client(), await there.client()
+        await one.send(create(1, "/a"))
+        assert (await one.answer()).err == 0
+        by_task()
+        commits, confirmed = stats_of(there).commits, stats_of(there).confirmed
+        await one.send(set_data(2, "/a", b"1"), set_data(3, "/none", b""), set_data(4, "/a", b"2", 1))
+        await two.send(create(1, "/b"))
+        assert [each.err for each in await one.answers(3)] == [0, -101, 0]
+        assert (await two.answer()).err == 0
+        assert stats_of(there).commits - commits <= 2  # (the second client's bytes may have come too late)
+        await one.send(set_data(5, "/none", b""))
+        assert (await one.answer()).err == -101
+        assert stats_of(there).confirmed == confirmed + 1
+        assert by_task() == 0
+
+
+@sleeping
+async def test_commits_at_a_rounds_end_leave_the_rest_to_the_task(by_task) -> None:
+    """Others have a turn after a millisecond; the order of effect is that of arrival all the same."""
+    many = 40
+    async with stage(Limits(batch=1), sockets=True) as there:
+        client = await there.client()
+        await client.send(create(1, "/a"))
+        await client.answer()
+        by_task()
+        commits = stats_of(there).commits
+        await client.send(*(set_data(xid, "/a", b"x", xid) for xid in range(many)))
+        answers = await client.answers(many)
+        assert [(each.xid, each.err) for each in answers] == [(xid, 0) for xid in range(many)]
+        assert stats_of(there).commits == commits + many
+        assert 0 < by_task() < many
+
+
+@sleeping
+async def test_what_must_be_waited_for_is_the_tasks(by_task) -> None:
+    """The store says that it cannot commit now: nothing is lost, and nobody is held up."""
+    async with stage(sockets=True) as there:
+        client, other = await there.client(), await there.client()
+        by_task()
+        there.store.close_gate()
+        await client.send(create(1, "/a", b"1"), get_data(2, "/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        await other.send(get_data(1, "/zookeeper"))
+        assert (await other.answer()).err == 0
+        assert (there.store.waiting, by_task()) == (1, 1)
+        there.store.open_gate()
+        made, got = await client.answers(2)
+        assert (made.err, got.data) == (0, b"1")
+
+
+@sleeping
+async def test_a_race_lost_at_a_rounds_end_is_run_again(by_task) -> None:
+    """The other keeper's commit has not come yet: what rests on it is planned again when it has."""
+    server = MemoryServer()
+    async with stage(sockets=True, server=server) as here, stage(sockets=True, server=server) as there:
+        near, far = await here.client(), await there.client()
+        await near.send(create(1, "/a"))
+        await near.answer()
+        await far.send(request(1, 9, raw.only_path("/a")), get_data(2, "/a"))
+        assert [each.err for each in await far.answers(2)] == [0, 0]
+        server.delay = 0.05
+        await near.send(set_data(2, "/a", b"near"))
+        assert (await near.answer()).err == 0
+        by_task()
+        await far.send(set_data(3, "/a", b"far"), set_data(4, "/a", b"late", 0))
+        assert [each.err for each in await far.answers(2)] == [0, -103]
+        await far.send(get_data(5, "/a"))
+        assert (await far.answer()).data == b"far"
+        assert stats_of(there).lost == 1
+        assert by_task() > 0
+
+
+@sleeping
+async def test_a_commit_at_a_rounds_end_is_applied_after_those_before_it(by_task) -> None:
+    """It happened, but what happened before it has not come yet: it is answered then, and what follows waits."""
+    server = MemoryServer()
+    async with stage(sockets=True, server=server) as here, stage(sockets=True, server=server) as there:
+        near, far = await here.client(), await there.client()
+        await near.send(create(1, "/a"))
+        await near.answer()
+        await far.send(create(1, "/b"), request(2, 9, raw.only_path("/a")))
+        await far.answers(2)
+        server.delay = 0.05
+        await near.send(set_data(2, "/a", b"1"))
+        zxid = (await near.answer()).zxid
+        by_task()
+        await far.send(set_data(3, "/b", b"2"), get_data(4, "/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert there.services.replica.zxid < zxid
+        committer = incarnation_at(there).committer
+        with trio.move_on_after(0) as scope:
+            await committer.settled()
+        assert scope.cancelled_caught  # its answer is still owed
+        await far.send(set_data(5, "/b", b"3", 1))
+        wrote, read, again = await far.answers(3)
+        assert (wrote.err, read.data, again.err) == (0, b"1", 0)
+        assert zxid < wrote.zxid < again.zxid
+
+
+def incarnation_at(there: Stage) -> Incarnation:
+    incarnation = there.keeper.incarnation
+    assert incarnation is not None
+    return incarnation
