@@ -18,7 +18,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from parkeeper.errors import (
     AccessDenied,
@@ -35,6 +35,10 @@ FORMAT = 1
 MODE = 0o600  # `meta` holds the secret that session passwords are made with
 PAGE = 4096
 LOG_SIZE_LIMIT = 64 << 20
+FEW: Final = 8  # guards that are quicker looked up one by one
+TOGETHER: Final = (
+    32  # guards looked up, or rows written, by one statement (3 parameters a row, SQLite may take 999)
+)
 
 _PRAGMAS = (
     ("journal_mode", "wal"),
@@ -53,8 +57,37 @@ _SCHEMA = (
     f"PRAGMA user_version = {FORMAT}",
 )
 
+_REVISIONS: Final = f"SELECT key, revision FROM item WHERE key IN ({', '.join('?' * TOGETHER)})"
+
+_PUT: Final = "INSERT OR REPLACE INTO item VALUES (?, ?, ?)"
+_PUTS: Final = _PUT + ", (?, ?, ?)" * (TOGETHER - 1)
+
 Row = tuple[str, int, bytes]
 """Key, revision, value: the value last, so that SQLite finds a revision without reading a large value's pages."""
+
+
+class Change(NamedTuple):
+    """What one transaction does.
+
+    Args:
+        guards: key -> the revision it must have, 0: is absent.
+        puts: rows to write.
+        deletes: keys to remove.
+    """
+
+    guards: Mapping[str, int]
+    puts: Sequence[Row]
+    deletes: Sequence[str]
+
+    @property
+    def rows(self) -> int:
+        """How many it writes and removes."""
+        return len(self.puts) + len(self.deletes)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the values it writes."""
+        return sum([len(value) for _, _, value in self.puts])
 
 
 _PASSING: Final = frozenset(
@@ -140,10 +173,8 @@ class Database:
         except sqlite3.Error as error:
             raise Unavailable(f"{self.path} cannot be read: {error}") from error
 
-    def transact(
-        self, guards: Mapping[str, int], puts: Sequence[Row], deletes: Sequence[str], revision: int
-    ) -> bool:
-        """Write in one transaction if every guarded key has its revision (0: is absent).
+    def transact(self, change: Change, revision: int) -> bool:
+        """Write in one transaction if every guarded key has its revision.
 
         Returns: False if a guard failed; nothing is changed then.
 
@@ -153,15 +184,14 @@ class Database:
             Unavailable: an error of the disk, before anything was committed.
             InDoubt: COMMIT failed: the transaction may be in the log. The connection must not be used again.
         """
+        guards, puts, deletes = change
         execute, committing = self._reading.execute, False
         try:
             execute("BEGIN IMMEDIATE")
-            for key, guarded in guards.items():
-                found = execute("SELECT revision FROM item WHERE key = ?", (key,)).fetchone()
-                if (0 if found is None else found[0]) != guarded:
-                    return False
+            if not self._hold(guards):
+                return False
             self._reading.executemany("DELETE FROM item WHERE key = ?", ((key,) for key in deletes))
-            self._reading.executemany("INSERT OR REPLACE INTO item VALUES (?, ?, ?)", puts)
+            self._write(puts)
             if not puts:
                 execute("UPDATE gone SET revision = ?", (revision,))
             committing = True
@@ -175,6 +205,38 @@ class Database:
                 self._roll_back()
         self.log_pages += len(deletes) + sum(1 + len(value) // PAGE for _, _, value in puts)
         return True
+
+    def _hold(self, guards: Mapping[str, int]) -> bool:
+        """Whether every key has its revision; within a transaction. Raises: `sqlite3.Error`.
+
+        Many are looked up by few statements. (128 of them take 60-80 us so, 310-480 us one by one.)
+        """
+        execute = self._reading.execute
+        if len(guards) <= FEW:
+            for key, guarded in guards.items():
+                row = execute("SELECT revision FROM item WHERE key = ?", (key,)).fetchone()
+                if (0 if row is None else row[0]) != guarded:
+                    return False
+            return True
+        keys = list(guards)
+        keys += keys[:1] * (-len(keys) % TOGETHER)  # one text of the statement, whatever is left over
+        found: dict[str, int] = {}
+        for at in range(0, len(keys), TOGETHER):
+            found.update(execute(_REVISIONS, keys[at : at + TOGETHER]).fetchall())
+        return all(found.get(key, 0) == guarded for key, guarded in guards.items())
+
+    def _write(self, rows: Sequence[Row]) -> None:
+        """Put rows; within a transaction. Raises: `sqlite3.Error`.
+
+        Many in the order of their keys, by few statements (77 rows: a tenth to a fifth less time).
+        """
+        if len(rows) >= TOGETHER:
+            rows = sorted(rows)
+            whole = len(rows) - len(rows) % TOGETHER
+            for at in range(0, whole, TOGETHER):
+                self._reading.execute(_PUTS, [part for row in rows[at : at + TOGETHER] for part in row])
+            rows = rows[whole:]
+        self._reading.executemany(_PUT, rows)
 
     def checkpoint(self) -> None:
         """Move what is in the log into the database, as far as no commit has to wait. From any thread.
