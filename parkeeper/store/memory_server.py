@@ -124,11 +124,11 @@ class MemoryServer:
         """
         head = commit.head
         if head is None:
-            return self.change(tuple([(layout.encode(k), bytes(v)) for k, v in commit.puts.items()]))
+            return self.change(tuple([(layout.encode(k), v) for k, v in commit.puts.items()]))
         revision, size, data_puts = self.revision + 1, len(commit.journal), 0
         for name in commit.deletes:
             self.write(layout.encode(name), None, revision)
-        puts = {name: bytes(value) for name, value in commit.puts.items()}
+        puts = dict(commit.puts)
         for name, value in puts.items():
             self.write(layout.encode(name), value, revision)
             size += len(value)
