@@ -190,7 +190,8 @@ class Database:
             execute("BEGIN IMMEDIATE")
             if not self._hold(guards):
                 return False
-            self._reading.executemany("DELETE FROM item WHERE key = ?", ((key,) for key in deletes))
+            if deletes:
+                self._reading.executemany("DELETE FROM item WHERE key = ?", ((key,) for key in deletes))
             self._write(puts)
             if not puts:
                 execute("UPDATE gone SET revision = ?", (revision,))
