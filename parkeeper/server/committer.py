@@ -148,10 +148,11 @@ class Committer:
     def let_go(self) -> None:
         """Commit what was submitted since `hold`: here and now if nothing has to be waited for, else in the task."""
         self._held = False
-        if self._prompt is not None and self._idle.is_set() and not self._wake.is_set():
+        if self._prompt is not None and self._idle.is_set():
             end = perf_counter() + LONGEST
-            while self._planner and self._commit_now(self._prompt) and perf_counter() < end:
-                pass
+            while self._planner and not self._wake.is_set() and self._commit_now(self._prompt):
+                if perf_counter() > end:
+                    break
         if self._planner:
             self._wake.set()
 
@@ -221,7 +222,8 @@ class Committer:
         """Plan, commit and apply one batch without waiting; False: what is left, or was put back, is for the task."""
         if self._replica.registry.turns:
             return False  # keepers are in each other's way
-        batch = self._planner.next()
+        most = store.ready()
+        batch = self._planner.next(most=most) if most else None
         if batch is None:
             return False
         try:
@@ -358,10 +360,12 @@ class Committer:
     def _confirmed(self, batch: Batch[Request]) -> None:
         """Answer a batch that changes nothing and was planned on what is true."""
         self.stats.confirmed += 1
+        self._flusher.hold()
         for each in batch.planned:
             place = each.asked.place
             place.before()
             place.fulfil(self._replica.zxid, each.code, b"" if each.code else encode(each.answer))
+        self._flusher.let_go(at_once=not self._in_place or not self._planner)
 
     async def newest(self) -> int:
         """The newest commit's revision, however long the store takes to say it."""

@@ -118,7 +118,9 @@ class Sender:
 
     async def _try(self, commit: Commit, limit: float) -> Receipt:
         """One try; one that takes too long is in doubt. An embedded store answers when it answers."""
-        if self._prompt is not None:  # (a scope for the limit costs as much as a small commit)
+        if (
+            self._prompt is not None and self._prompt.ready()
+        ):  # (a scope for the limit costs as much as it does)
             await trio.lowlevel.checkpoint_if_cancelled()
             receipt = self._prompt.commit_now(commit)
             if receipt is not None:

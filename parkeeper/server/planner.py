@@ -33,6 +33,7 @@ from parkeeper.tree.plan.context import Context
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.sessions import CLAIM_SESSION, CLOSE_SESSION
 from parkeeper.tree.view import View, revision_of
+from parkeeper.tree.zxid import POSITIONS
 from parkeeper.wire.codes import Code
 
 log = logging.getLogger("parkeeper.committer")
@@ -95,32 +96,33 @@ class Planner:
             else frozenset()
         )
 
-    def next(self, at_once: bool = False) -> Batch[Request] | None:
+    def next(self, at_once: bool = False, most: int = POSITIONS) -> Batch[Request] | None:
         """Plan the next batch; None if nothing can be tried now (`held` tells whether a ticket is why).
 
         Args:
             at_once: the replica stands at a linearizable read that began after all in `again` and `contended` had
                 come: of those, refusals that rest on nothing an earlier request of the batch writes are answered
                 immediately.
+            most: requests in it, besides what the options and the store allow.
         """
         held = False
         while self:
             source = self._source()
-            batch = self._plan_from(source, at_once)
+            batch = self._plan_from(source, at_once, most)
             held = held or self.held
             if batch is not None or source is self.queue or (source is self.contended and not self.queue):
                 self.held = held
                 return batch
         return None
 
-    def _plan_from(self, source: deque[Request], at_once: bool) -> Batch[Request] | None:
+    def _plan_from(self, source: deque[Request], at_once: bool, most: int) -> Batch[Request] | None:
         batch = Batch[Request](View(self._replica, self._now_ms(), self._keeper), self._store.fits)
         blocked = set[int]()
         if source is self.queue:
             at_once = False  # who came after that read may have seen what it had not
             blocked = {each.session for each in self.contended}
         kept: list[Request] = []
-        most = 1 if self._single else min(self._options.limits.batch, self._store.limits.batch)
+        most = 1 if self._single else min(most, self._options.limits.batch, self._store.limits.batch)
         parked: dict[int, int] = {}
         self.held = False
         while source and len(batch.planned) < most:

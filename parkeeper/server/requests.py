@@ -31,7 +31,7 @@ class Place(Protocol):
             zxid: for the reply's header.
             code: 0, or a ZooKeeper error code.
             body: the encoded reply record, empty for a bare header.
-            now: Trio time, if whoever calls has it at hand.
+            now: Trio time, for the statistics, if whoever calls has it at hand.
         """
         ...
 

@@ -227,6 +227,10 @@ class PromptStore(Protocol):
     Both are what `Store.commit` and `Store.head` are otherwise, and may be called between two steps of those.
     """
 
+    def ready(self) -> int:
+        """How many writes a commit by a plain call had better hold now; 0: it would have to wait."""
+        ...
+
     def commit_now(self, commit: Commit) -> Receipt | None:
         """Apply a commit atomically; None, with nothing done, if that has to wait for something.
 

@@ -103,6 +103,10 @@ class MemoryStore:
         await trio.lowlevel.checkpoint_if_cancelled()
         return self._commit(commit)
 
+    def ready(self) -> int:
+        """Always, for a batch."""
+        return BATCH
+
     def commit_now(self, commit: Commit) -> Receipt | None:
         """Always possible (`parkeeper.store.facade.PromptStore`)."""
         return self._commit(commit)

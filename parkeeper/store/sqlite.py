@@ -1,9 +1,9 @@
 """A durable store for one process: a SQLite file (`parkeeper.store.sqlite_file`), and the recent past in memory.
 
 **Inline or on a thread.** A hop to a thread costs a tenth of a millisecond and more, an fsync on a good disk a
-quarter: so a small commit is made right in the event loop while recent ones took less than a millisecond, the work for
-their rows not counted, which would be the processor's on a thread as well. All others, and every checkpoint of the log,
-go to a thread. (Measured at one connection, against ZooKeeper: all on
+quarter: so a small commit is made right in the event loop while recent COMMITs took less than a millisecond. What its
+rows cost before that, 5 us each and more on a slow machine, would be the processor's on a thread as well. All others,
+and every checkpoint of the log, go to a thread. (Measured at one connection, against ZooKeeper: all on
 a thread 0.46-0.56 of its writes a second, this 1.07; checkpoints inline cost a p99 of 14 ms.)
 
 **Doubt.** Any error from COMMIT leaves open whether the transaction holds; one was seen to come back after a
@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -44,10 +43,10 @@ from parkeeper.store.keys import Layout
 from parkeeper.store.sqlite_file import PAGE, Change, Database
 from parkeeper.store.urls import StoreOptions
 
-INLINE_ROWS = 320
+INLINE_ROWS = 160
 INLINE_BYTES = 64 << 10
 INLINE_SECONDS = 0.001
-ROW_SECONDS = 8e-6  # what a row costs the processor at most, here or on a thread
+INLINE_WRITES = 64  # of two rows each; one that makes or removes a znode may have more
 CHECKPOINT_BYTES = 16 << 20  # of log; SQLite would at 4 MiB, but a batch of 256 writes can be 2 MiB of pages
 
 _log = logging.getLogger(__name__)
@@ -155,15 +154,17 @@ class SqliteStore:
         finally:
             self._lock.release()
 
+    def ready(self) -> int:
+        """Not while somebody is at the file, nor where even a small commit belongs on a thread."""
+        return 0 if self._lock.locked() or not self._quick() else INLINE_WRITES
+
     def commit_now(self, commit: Commit) -> Receipt | None:
         """The same, where it would be made inline (`parkeeper.store.facade.PromptStore`)."""
         self._bounds.check(commit)
-        if self._lock.locked():
+        if not self.ready():
             return None
         change = self._change_of(commit)
-        if not self._quick(change):
-            return None
-        return self._made(commit, change, self._inline(change))
+        return self._made(commit, change, self._inline(change)) if _small(change) else None
 
     def head_now(self) -> int:
         """From memory: nobody else writes."""
@@ -270,37 +271,37 @@ class SqliteStore:
 
     async def _transact(self, change: Change) -> bool:
         """One transaction at the next revision, inline or on a thread; the lock is held."""
-        if self._quick(change):
+        if self._quick() and _small(change):
             return self._inline(change)
         database = self._writable()
-        transact = functools.partial(_timed, database, change, self.history.last + 1)
+        transact = functools.partial(database.transact, change, self.history.last + 1)
         try:
-            happened, took = await trio.to_thread.run_sync(transact, limiter=self._writing_thread)
+            happened = await trio.to_thread.run_sync(transact, limiter=self._writing_thread)
         except InDoubt as error:
             self._break(error)
             raise
-        self._took(database, change, took)
+        self._over(database, change, happened)
         return happened
 
     def _inline(self, change: Change) -> bool:
         """One transaction at the next revision, in the event loop; nobody else is at the file."""
         database = self._writable()
         try:
-            happened, took = _timed(database, change, self.history.last + 1)
+            happened = database.transact(change, self.history.last + 1)
         except InDoubt as error:
             self._break(error)
             raise
-        self._took(database, change, took)
+        self._over(database, change, happened)
         return happened
 
-    def _quick(self, change: Change) -> bool:
-        """Whether a transaction may be made inline."""
-        return self._seconds < INLINE_SECONDS and self._checkpoint_done is None and _small(change)
+    def _quick(self) -> bool:
+        """Whether small transactions are made inline."""
+        return self._seconds < INLINE_SECONDS and self._checkpoint_done is None
 
-    def _took(self, database: Database, change: Change, seconds: float) -> None:
+    def _over(self, database: Database, change: Change, happened: bool) -> None:
         """A transaction is over: learn how long small ones take, and have the log moved when it is long."""
-        if _small(change):
-            self._seconds += (seconds - ROW_SECONDS * change.rows - self._seconds) / 8
+        if happened and _small(change):
+            self._seconds += (database.seconds - self._seconds) / 8
         if database.log_pages * PAGE > CHECKPOINT_BYTES and self._checkpoint_done is None:
             self._checkpoint_done = trio.Event()
             trio.lowlevel.spawn_system_task(self._checkpoint, database, self._checkpoint_done)
@@ -368,11 +369,3 @@ class SqliteStore:
 
 def _small(change: Change) -> bool:
     return change.rows <= INLINE_ROWS and change.size <= INLINE_BYTES
-
-
-def _timed(database: Database, change: Change, revision: int) -> tuple[bool, float]:
-    """Whether it happened, and the seconds it took by itself: with the hop to its thread in them, a busy machine that
-    took to threads once would stay with them for good."""
-    start = time.perf_counter()
-    happened = database.transact(change, revision)
-    return happened, time.perf_counter() - start

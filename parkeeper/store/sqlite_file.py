@@ -18,6 +18,7 @@ import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Final, NamedTuple
 
 from parkeeper.errors import (
@@ -113,6 +114,7 @@ class Database:
 
     Attributes:
         log_pages: pages written to the log since the last checkpoint began; an estimate from above.
+        seconds: that the last COMMIT took, which is mostly the disk's.
 
     Raises:
         AccessDenied: the file system's permissions don't let us.
@@ -124,6 +126,7 @@ class Database:
         path = path.resolve()  # else a symbolic link would evade the lock
         self.path = path
         self.log_pages = 0
+        self.seconds = 0.0
         with contextlib.ExitStack() as stack:
             try:
                 stack.callback(os.close, _lock(path))
@@ -195,8 +198,9 @@ class Database:
             self._write(puts)
             if not puts:
                 execute("UPDATE gone SET revision = ?", (revision,))
-            committing = True
+            committing, started = True, perf_counter()
             execute("COMMIT")
+            self.seconds = perf_counter() - started
         except sqlite3.Error as error:
             if committing:
                 raise InDoubt(f"COMMIT on {self.path} failed, and may yet hold: {error}") from error

@@ -141,7 +141,7 @@ class GatedStore(MemoryStore):
 
     Attributes:
         waiting: how many wait.
-        awaited, prompt: how many commits were begun by `commit`, and made by `commit_now`.
+        prompt: how many commits were made by `commit_now`.
     """
 
     def __init__(self, server: MemoryServer | None = None) -> None:
@@ -149,12 +149,10 @@ class GatedStore(MemoryStore):
         self.gate = trio.Event()
         self.gate.set()
         self.waiting = 0
-        self.awaited = 0
         self.prompt = 0
 
     async def commit(self, commit: Commit) -> Receipt:
         """See `MemoryStore.commit`."""
-        self.awaited += 1
         self.waiting += 1
         await self.gate.wait()
         self.waiting -= 1
@@ -234,11 +232,11 @@ async def stage(
     words: Words | None = None,
     *,
     sockets: bool = False,
-    server: MemoryServer | None = None,
+    store: GatedStore | None = None,
     **options: object,
 ) -> AsyncIterator[Stage]:
-    """A keeper that serves, on a store of its own or a shared server; stopped without ceremony at the end."""
-    store = GatedStore(server)
+    """A keeper that serves, on a store of its own or the one given; stopped without ceremony at the end."""
+    store = store or GatedStore()
     keeper = Keeper(store, Options(limits=limits or Limits(), **options))  # type: ignore[arg-type]  # as above
     if words is not None:
         keeper.words = words

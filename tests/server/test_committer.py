@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import perf_counter
 
 import pytest
 import trio
@@ -14,13 +16,13 @@ from parkeeper.server.doubt import Sender
 from parkeeper.server.incarnation import Incarnation
 from parkeeper.server.planner import HOLD
 from parkeeper.server.readiness import Readiness
-from parkeeper.store.facade import Receipt
-from parkeeper.store.memory import MemoryServer
+from parkeeper.store.facade import Commit, Receipt
+from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.testing.faults import Before, Slow
 from parkeeper.tree.encoding import Turn, decode_turn, encode_turn
 from tests.raw import encode as raw
 from tests.server.ensemble import Client, Ensemble, Gone
-from tests.server.stage import Stage, create, get_data, request, set_data, stage
+from tests.server.stage import GatedStore, Stage, create, get_data, request, set_data, stage
 from tests.server.test_faults import OPTIONS, Group
 
 
@@ -199,11 +201,22 @@ async def test_what_a_round_submits_is_one_commit_at_its_end(by_task) -> None:
         assert by_task() == 0
 
 
+class Lengthy(GatedStore):
+    """Whose commits take a while, however they are asked for."""
+
+    def commit_now(self, commit: Commit) -> Receipt | None:
+        """See `MemoryStore.commit_now`."""
+        end = perf_counter() + 0.0002
+        while perf_counter() < end:
+            pass
+        return super().commit_now(commit)
+
+
 @sleeping
 async def test_commits_at_a_rounds_end_leave_the_rest_to_the_task(by_task) -> None:
     """Others have a turn after a millisecond; the order of effect is that of arrival all the same."""
     many = 40
-    async with stage(Limits(batch=1), sockets=True) as there:
+    async with stage(Limits(batch=1), sockets=True, store=Lengthy()) as there:
         client = await there.client()
         await client.send(create(1, "/a"))
         await client.answer()
@@ -214,6 +227,37 @@ async def test_commits_at_a_rounds_end_leave_the_rest_to_the_task(by_task) -> No
         assert [(each.xid, each.err) for each in answers] == [(xid, 0) for xid in range(many)]
         assert stats_of(there).commits == commits + many
         assert 0 < by_task() < many
+
+
+class Hesitant(GatedStore):
+    """A store that commits by a plain call only when it is told to, though its `commit` may wait."""
+
+    willing = True
+
+    def commit_now(self, commit: Commit) -> Receipt | None:
+        """See `MemoryStore.commit_now`."""
+        return MemoryStore.commit_now(self, commit) if self.willing else None
+
+
+@sleeping
+async def test_nothing_is_committed_at_a_rounds_end_beside_a_commit_under_way() -> None:
+    """Though the store would: what the task has sent comes first."""
+    store = Hesitant()
+    async with stage(sockets=True, store=store) as there:
+        one, two = await there.client(), await there.client()
+        store.close_gate()
+        store.willing = False
+        await one.send(create(1, "/a", b"1"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert store.waiting == 1
+        store.willing = True
+        await two.send(set_data(1, "/a", b"2"))
+        await one.send(set_data(2, "/a", b"3", 0))
+        await trio.testing.wait_all_tasks_blocked()
+        store.open_gate()
+        assert [each.err for each in await one.answers(2)] in ([0, 0], [0, -103])
+        changed = await two.answer()
+        assert (changed.err, store.waiting) == (0, 0)
 
 
 @sleeping
@@ -237,7 +281,7 @@ async def test_what_must_be_waited_for_is_the_tasks(by_task) -> None:
 async def test_a_race_lost_at_a_rounds_end_is_run_again(by_task) -> None:
     """The other keeper's commit has not come yet: what rests on it is planned again when it has."""
     server = MemoryServer()
-    async with stage(sockets=True, server=server) as here, stage(sockets=True, server=server) as there:
+    async with two_stages(server) as (here, there):
         near, far = await here.client(), await there.client()
         await near.send(create(1, "/a"))
         await near.answer()
@@ -259,7 +303,7 @@ async def test_a_race_lost_at_a_rounds_end_is_run_again(by_task) -> None:
 async def test_a_commit_at_a_rounds_end_is_applied_after_those_before_it(by_task) -> None:
     """It happened, but what happened before it has not come yet: it is answered then, and what follows waits."""
     server = MemoryServer()
-    async with stage(sockets=True, server=server) as here, stage(sockets=True, server=server) as there:
+    async with two_stages(server) as (here, there):
         near, far = await here.client(), await there.client()
         await near.send(create(1, "/a"))
         await near.answer()
@@ -280,6 +324,58 @@ async def test_a_commit_at_a_rounds_end_is_applied_after_those_before_it(by_task
         wrote, read, again = await far.answers(3)
         assert (wrote.err, read.data, again.err) == (0, b"1", 0)
         assert zxid < wrote.zxid < again.zxid
+
+
+@sleeping
+async def test_a_refusal_at_a_rounds_end_is_not_answered_by_a_replica_that_lags() -> None:
+    """It is planned again when what the store has by now has come."""
+    server = MemoryServer()
+    async with two_stages(server) as (here, there):
+        near, far = await here.client(), await there.client()
+        await trio.testing.wait_all_tasks_blocked()
+        server.delay = 0.05
+        await near.send(create(1, "/a"))
+        await near.answer()
+        await far.send(set_data(1, "/a", b"x"))
+        with trio.fail_after(5):
+            assert (await far.answer()).err == 0
+
+
+@sleeping
+async def test_a_commit_at_a_rounds_end_that_is_not_applied_is_not_settled(monkeypatch) -> None:
+    """From that moment on, and until it is applied: a clean stop waits for its answer."""
+    server = MemoryServer()
+    async with two_stages(server) as (here, there):
+        near, far = await here.client(), await there.client()
+        await far.send(create(1, "/b"))
+        await far.answer()
+        committer, readiness = incarnation_at(there).committer, there.services.readiness
+        assert readiness is not None
+        await trio.testing.wait_all_tasks_blocked()
+        server.delay = 0.05
+        await near.send(create(1, "/a"))
+        await near.answer()
+        owed: list[bool] = []
+
+        def ends() -> None:
+            committer.let_go()
+            if committer.head_rev > there.services.replica.revision:
+                owed.append(committer._idle.is_set())
+
+        monkeypatch.setattr(readiness, "_ends", ends)
+        await far.send(set_data(2, "/b", b"2"))
+        await far.answer()
+        assert owed[0] is False
+        with trio.fail_after(5):
+            await committer.settled()
+
+
+@asynccontextmanager
+async def two_stages(server: MemoryServer) -> AsyncIterator[tuple[Stage, Stage]]:
+    """Two keepers over one server, whose clients come by kernel sockets."""
+    one, two = GatedStore(server), GatedStore(server)
+    async with stage(sockets=True, store=one) as here, stage(sockets=True, store=two) as there:
+        yield here, there
 
 
 def incarnation_at(there: Stage) -> Incarnation:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from parkeeper.errors import GuardFailed, InDoubt, Rejected, Unavailable
+from parkeeper.store import sqlite
 from parkeeper.store.facade import PromptStore
 from parkeeper.store.memory import MemoryStore
 from parkeeper.store.sqlite import SqliteStore
@@ -25,6 +26,12 @@ async def opened(kind: str, path: Path) -> AsyncIterator[MemoryStore | SqliteSto
         yield store
     finally:
         await store.aclose()
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the disk is like today."""
+    monkeypatch.setattr(sqlite, "INLINE_SECONDS", 1.0)
 
 
 either = pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -77,8 +84,10 @@ async def test_sqlite_does_not_wait_by_a_plain_call(tmp_path: Path) -> None:
         async with store._lock:
             assert store.commit_now(plan) is None
         assert store.commit_now(await one.plan({"data/a": bytes(100_000)})) is None
+        many = {f"node/{number}": b"" for number in range(sqlite.INLINE_ROWS + 1)}
+        assert store.commit_now(await one.plan(many)) is None
         store._seconds = 1.5  # the disk is slow
-        assert store.commit_now(plan) is None
+        assert (store.ready(), store.commit_now(plan)) == (0, None)
         assert await store.read("node/a") is None
         store._seconds = 0.0
         assert store.commit_now(plan) is not None

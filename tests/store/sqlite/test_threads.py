@@ -50,7 +50,7 @@ async def test_small_commits_are_made_inline(store: SqliteStore, threads: list[b
 
 @pytest.mark.parametrize(
     "puts",
-    [{f"node/{i}": b"" for i in range(320)}, {"data/a": bytes(70_000)}],
+    [{f"node/{i}": b"" for i in range(sqlite.INLINE_ROWS)}, {"data/a": bytes(70_000)}],
     ids=["many rows", "many bytes"],
 )
 async def test_large_commits_are_made_on_a_thread(store: SqliteStore, threads: list[bool], puts) -> None:
