@@ -26,6 +26,8 @@ HEAVY = {Cell("get", 8, 1000): 64, Cell("set", 8, 1000): 64, Cell("children", 8)
 SECONDS = 3.0
 WATCHERS = 10_000
 IDLE = 5_000
+AT_ONCE = 40
+"""Connections opened before the next are: ZooKeeper's socket takes 50 at a time, the others wait a second each."""
 EVENT = 4 + 16 + 4 + 4 + 4 + len("/fan")
 PERSISTENT = 0
 
@@ -111,9 +113,10 @@ def many(server: Server, count: int) -> Iterator[list[socket.socket]]:
     hello = encode.connect(40_000, 0, bytes(16), 0, False)
     with contextlib.ExitStack() as stack:
         peers: list[socket.socket] = []
-        for start in range(0, count, 100):
+        for start in range(0, count, AT_ONCE):
             fresh = [
-                socket.create_connection(_address(server), timeout=20) for _ in range(min(100, count - start))
+                socket.create_connection(_address(server), timeout=20)
+                for _ in range(min(AT_ONCE, count - start))
             ]
             for peer in fresh:
                 stack.enter_context(peer)
