@@ -93,7 +93,14 @@ def started(starts: Mapping[str, contestants.Start]) -> Iterator[dict[str, Serve
                 print(f"({name}: {reason})")
                 continue
             warm = WARM if name == "zookeeper" else 0.5
-            for cell in (Cell("get", 8, 32), Cell("set", 8, 32), Cell("get", 8), Cell("set", 8)):
+            # (The first makes the znodes: by the time of the second every worker of a keeper has them.)
+            for cell in (
+                Cell("set", 1),
+                Cell("get", 8, 32),
+                Cell("set", 8, 32),
+                Cell("get", 8),
+                Cell("set", 8),
+            ):
                 ask(servers[name].address, cell, warm)
         yield servers
 
