@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 
@@ -31,7 +30,6 @@ from parkeeper.tree.watches import WatchTable
 log = logging.getLogger("parkeeper.applier")
 
 
-@dataclass(slots=True, eq=False)
 class OwnCommit:
     """A commit of this keeper whose fate is not known yet, or known and not applied.
 
@@ -41,10 +39,19 @@ class OwnCommit:
         puts, deletes: what it does to the store.
     """
 
-    head: Head
-    planned: Sequence[Planned[Request]]
-    puts: Mapping[str, bytes]
-    deletes: Sequence[str]
+    __slots__ = ("deletes", "head", "planned", "puts")
+
+    def __init__(
+        self,
+        head: Head,
+        planned: Sequence[Planned[Request]],
+        puts: Mapping[str, bytes],
+        deletes: Sequence[str],
+    ) -> None:
+        self.head = head
+        self.planned = planned
+        self.puts = puts
+        self.deletes = deletes
 
 
 class Applier:

@@ -296,7 +296,7 @@ class Committer:
         """Count a batch that happened, and have closes that go in parts go on."""
         self._trouble.over()
         self.stats.commits += 1
-        self.stats.writes += sum(each.position >= 0 for each in batch.planned)
+        self.stats.writes += batch.writes
         self._planner.go_on(batch)
 
     def _commit(

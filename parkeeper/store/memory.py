@@ -27,7 +27,7 @@ from parkeeper.store.facade import (
 from parkeeper.store.heads import unpack_head
 from parkeeper.store.history import TOLD
 from parkeeper.store.keys import Layout
-from parkeeper.store.memory_server import Entry, MemoryServer
+from parkeeper.store.memory_server import Entry, MemoryServer, newest_of
 from parkeeper.store.urls import StoreOptions
 
 __all__ = ["BATCH", "MemoryServer", "MemoryStore", "named_server"]
@@ -184,7 +184,7 @@ class MemoryStore:
                 yield Changed(entry.revision, name, value)
 
     def _newest(self) -> int:
-        return max((revision for _, revision in self._heads.values()), default=0)
+        return newest_of(self._heads)
 
     def _guard_failed(self, keeper: int) -> GuardFailed:
         held = self._heads.get(self.layout.encode(f"head/{keeper}"))

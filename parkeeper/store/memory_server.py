@@ -140,3 +140,11 @@ class MemoryServer:
         )
         self.history.append(Entry(revision, layout, told, ()), size, by)
         return revision
+
+
+def newest_of(index: dict[bytes, tuple[bytes, int]]) -> int:
+    """The newest revision in an index, 0 if it is empty."""
+    newest = 0
+    for _, revision in index.values():
+        newest = max(newest, revision)
+    return newest

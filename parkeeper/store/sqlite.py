@@ -37,7 +37,7 @@ from parkeeper.store.facade import (
     StoreLimits,
     Survey,
 )
-from parkeeper.store.heads import pack_head, unpack_head
+from parkeeper.store.heads import unpack_head
 from parkeeper.store.history import HISTORY_BYTES, TOLD, History
 from parkeeper.store.keys import Layout
 from parkeeper.store.sqlite_file import PAGE, Change, Database
@@ -163,8 +163,8 @@ class SqliteStore:
         self._bounds.check(commit)
         if not self.ready():
             return None
-        change = self._change_of(commit)
-        return self._made(commit, change, self._inline(change)) if _small(change) else None
+        change = Change.of(commit, self.layout, self.history.last + 1)
+        return self._made(commit, self._inline(change)) if _small(change) else None
 
     def head_now(self) -> int:
         """From memory: nobody else writes."""
@@ -173,28 +173,15 @@ class SqliteStore:
 
     async def _commit(self, commit: Commit) -> Receipt:
         """The same, holding the lock."""
-        change = self._change_of(commit)
-        return self._made(commit, change, await self._transact(change))
+        change = Change.of(commit, self.layout, self.history.last + 1)
+        return self._made(commit, await self._transact(change))
 
-    def _change_of(self, commit: Commit) -> Change:
-        """What a commit does to the file, at the next revision."""
-        revision, key = self.history.last + 1, self.layout.key
-        rows = [(key(name), revision, bytes(value)) for name, value in commit.puts.items()]
-        if commit.head is not None:
-            data_puts = sum(name.startswith("data/") for name in commit.puts)
-            head = pack_head(commit.head, data_puts, commit.journal)
-            rows.append((key(f"head/{commit.keeper}"), revision, head))
-        guards = {key(name): guarded for name, guarded in commit.guards.items()}
-        return Change(guards, rows, [key(name) for name in commit.deletes])
-
-    def _made(self, commit: Commit, change: Change, happened: bool) -> Receipt:
+    def _made(self, commit: Commit, happened: bool) -> Receipt:
         """A commit's transaction came to its end: tell of it."""
         if not happened:
             raise self._guard_failed(commit.keeper)
         revision, previous = self.history.last + 1, self._newest()
-        puts = {
-            name: row[2] for name, row in zip(commit.puts, change.puts, strict=False)
-        }  # (and the head's row)
+        puts = dict(commit.puts)
         if commit.head is None:
             self._tell_changes(puts)
             return Receipt(revision, previous)
@@ -206,7 +193,7 @@ class SqliteStore:
             revision,
             commit.keeper,
             commit.head,
-            bytes(commit.journal),
+            commit.journal,
             MappingProxyType(puts),
             tuple(commit.deletes),
         )

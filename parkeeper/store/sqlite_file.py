@@ -30,6 +30,9 @@ from parkeeper.errors import (
     StoreError,
     Unavailable,
 )
+from parkeeper.store.facade import Commit
+from parkeeper.store.heads import pack_head
+from parkeeper.store.keys import Layout
 
 APPLICATION = 0x7061726B  # "park"
 FORMAT = 1
@@ -37,11 +40,9 @@ MODE = 0o600  # `meta` holds the secret that session passwords are made with
 PAGE = 4096
 LOG_SIZE_LIMIT = 64 << 20
 FEW: Final = 8  # guards that are quicker looked up one by one
-TOGETHER: Final = (
-    32  # guards looked up, or rows written, by one statement (3 parameters a row, SQLite may take 999)
-)
+TOGETHER: Final = 32  # guards looked up, or rows written, by one statement; SQLite may take 999 parameters
 
-_PRAGMAS = (
+_PRAGMAS: Final = (
     ("journal_mode", "wal"),
     ("synchronous", 2),
     ("wal_autocheckpoint", 0),
@@ -79,6 +80,20 @@ class Change(NamedTuple):
     guards: Mapping[str, int]
     puts: Sequence[Row]
     deletes: Sequence[str]
+
+    @classmethod
+    def of(cls, commit: Commit, layout: Layout, revision: int) -> Change:
+        """What a commit does at a revision, in the keys of a layout; the head's row is the last of `puts`."""
+        rows: list[Row] = []
+        data_puts = 0
+        for name, value in commit.puts.items():
+            rows.append((layout.key(name), revision, value))
+            data_puts += name.startswith("data/")
+        if commit.head is not None:
+            head = pack_head(commit.head, data_puts, commit.journal)
+            rows.append((layout.key(f"head/{commit.keeper}"), revision, head))
+        guards = {layout.key(name): guarded for name, guarded in commit.guards.items()}
+        return cls(guards, rows, [layout.key(name) for name in commit.deletes])
 
     @property
     def rows(self) -> int:

@@ -7,7 +7,6 @@ journal keeps them all, in order. A batch takes requests as long as one commit o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from parkeeper.tree import encoding, journal
@@ -63,14 +62,18 @@ class Planned(Generic[Asked]):
         self.looked = looked
 
 
-@dataclass(frozen=True, slots=True)
 class Sealed:
     """The writes of a batch, folded: what a commit puts and deletes, and its journal. Fences are not in it yet."""
 
-    guards: dict[str, int]
-    puts: dict[str, bytes]
-    deletes: list[str]
-    journal: bytes
+    __slots__ = ("deletes", "guards", "journal", "puts")
+
+    def __init__(
+        self, guards: dict[str, int], puts: dict[str, bytes], deletes: list[str], journal: bytes
+    ) -> None:
+        self.guards = guards
+        self.puts = puts
+        self.deletes = deletes
+        self.journal = journal
 
 
 class Batch(Generic[Asked]):
@@ -90,6 +93,11 @@ class Batch(Generic[Asked]):
         self._items: dict[str, Item] = {}
         self._writes: list[tuple[int, list[Change]]] = []
         self._size = 0
+
+    @property
+    def writes(self) -> int:
+        """How many of its requests change something."""
+        return len(self._writes)
 
     @property
     def changes_nothing(self) -> bool:
