@@ -117,10 +117,9 @@ class Sender:
                 return receipt
 
     async def _try(self, commit: Commit, limit: float) -> Receipt:
-        """One try; one that takes too long is in doubt. An embedded store answers when it answers."""
-        if (
-            self._prompt is not None and self._prompt.ready()
-        ):  # (a scope for the limit costs as much as it does)
+        """One try; one that takes too long is in doubt. An embedded store answers when it answers, or at once."""
+        if self._prompt is not None and self._prompt.ready():
+            # (A scope for the limit costs as much as a small commit.)
             await trio.lowlevel.checkpoint_if_cancelled()
             receipt = self._prompt.commit_now(commit)
             if receipt is not None:

@@ -6,6 +6,8 @@ a follower makes the same ones from a commit's journal (`parkeeper.tree.journal`
 Assigned is only what the change's guards hold still. A setACL guards `node/` alone, so other keepers may set the data
 between its planning and its commit; a setData doesn't guard the children. So of a `SET_ACL` the ACL is taken and no
 more, and what a Stat answers is looked up when the change is applied (`After`).
+
+(What every write makes is a plain class: compiled, a named tuple costs half a microsecond, a class of its own a tenth.)
 """
 
 from __future__ import annotations
