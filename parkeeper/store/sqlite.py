@@ -79,9 +79,7 @@ class SqliteStore:
         self._writing_thread = trio.CapacityLimiter(1)
         self._checkpointing_thread = trio.CapacityLimiter(1)
         self._checkpoint_done: trio.Event | None = None
-        self._seconds = (
-            0.0  # running mean over small commits, of what they took besides the work for their rows
-        )
+        self._seconds = 0.0  # running mean of what COMMIT took, over small ones
 
     def __repr__(self) -> str:
         state = (
@@ -222,8 +220,7 @@ class SqliteStore:
     async def head(self) -> int:
         """From memory: nobody else writes."""
         await trio.lowlevel.checkpoint()
-        self._usable()
-        return self._newest()
+        return self.head_now()
 
     async def survey(self) -> Survey:
         """Heads from memory, keepers from the file."""
@@ -258,7 +255,8 @@ class SqliteStore:
 
     async def _transact(self, change: Change) -> bool:
         """One transaction at the next revision, inline or on a thread; the lock is held."""
-        if self._quick() and _small(change):
+        small = _small(change)
+        if small and self._quick():
             return self._inline(change)
         database = self._writable()
         transact = functools.partial(database.transact, change, self.history.last + 1)
@@ -267,27 +265,31 @@ class SqliteStore:
         except InDoubt as error:
             self._break(error)
             raise
-        self._over(database, change, happened)
+        self._over(database, learn=happened and small)
         return happened
 
     def _inline(self, change: Change) -> bool:
-        """One transaction at the next revision, in the event loop; nobody else is at the file."""
+        """One small transaction at the next revision, in the event loop; nobody else is at the file."""
         database = self._writable()
         try:
             happened = database.transact(change, self.history.last + 1)
         except InDoubt as error:
             self._break(error)
             raise
-        self._over(database, change, happened)
+        self._over(database, learn=happened)
         return happened
 
     def _quick(self) -> bool:
         """Whether small transactions are made inline."""
         return self._seconds < INLINE_SECONDS and self._checkpoint_done is None
 
-    def _over(self, database: Database, change: Change, happened: bool) -> None:
-        """A transaction is over: learn how long small ones take, and have the log moved when it is long."""
-        if happened and _small(change):
+    def _over(self, database: Database, learn: bool) -> None:
+        """A transaction is over: have the log moved when it is long.
+
+        Args:
+            learn: it was a small one, and had a COMMIT, whose time counts.
+        """
+        if learn:
             self._seconds += (database.seconds - self._seconds) / 8
         if database.log_pages * PAGE > CHECKPOINT_BYTES and self._checkpoint_done is None:
             self._checkpoint_done = trio.Event()
