@@ -117,15 +117,14 @@ class Sender:
                 return receipt
 
     async def _try(self, commit: Commit, limit: float) -> Receipt:
-        """One try; one that takes too long is in doubt. An embedded store answers when it answers, or at once."""
-        if self._prompt is not None and self._prompt.ready():
-            # (A scope for the limit costs as much as a small commit.)
+        """One try; one that takes too long is in doubt. A file of our own answers when it answers."""
+        if not self._store.limits.shared:
+            return await self._store.commit(commit)
+        if self._prompt is not None:  # (a scope for the limit costs as much as a small commit)
             await trio.lowlevel.checkpoint_if_cancelled()
             receipt = self._prompt.commit_now(commit)
             if receipt is not None:
                 return receipt
-        if not self._store.limits.shared:
-            return await self._store.commit(commit)
         with trio.move_on_after(limit):
             return await self._store.commit(commit)
         raise InDoubt(f"no answer within {limit:g} s")
