@@ -91,18 +91,17 @@ class Batch(Generic[Asked]):
         self.guards: dict[str, int] = {}
         self.taken: set[int] = set()
         self._items: dict[str, Item] = {}
-        self._writes: list[tuple[int, list[Change]]] = []
         self._size = 0
 
     @property
     def writes(self) -> int:
         """How many of its requests change something."""
-        return len(self._writes)
+        return self.view.position
 
     @property
     def changes_nothing(self) -> bool:
         """Whether there is no write in it: then there is nothing to commit."""
-        return not self._writes
+        return not self.writes
 
     def wrote(self, name: str) -> bool:
         """Whether an earlier request of the batch writes this item."""
@@ -114,7 +113,7 @@ class Batch(Generic[Asked]):
         Returns False if the commit can't hold those as well. (Without a write there is no commit.)
         """
         looked = self.view.looked
-        if self._writes and not self._holds([], looked, self._size):
+        if self.writes and not self._holds([], looked, self._size):
             return False
         self.guards.update(looked)
         self.planned.append(Planned(asked, code, answer, -1, [], looked))
@@ -134,7 +133,6 @@ class Batch(Generic[Asked]):
         self._size = size
         for change in changes:
             self._fold(change)
-        self._writes.append((view.position, changes))
         self.guards.update(looked)
         if view.taken:
             self.taken |= view.taken
@@ -212,7 +210,8 @@ class Batch(Generic[Asked]):
                 puts[name] = encoding.encode_stat(item)
             else:
                 puts[name] = encoding.encode_node(item)
-        return Sealed(self.guards, puts, deletes, journal.encode(self._writes, self._items))
+        writes = [(each.position, each.changes) for each in self.planned if each.position >= 0]
+        return Sealed(self.guards, puts, deletes, journal.encode(writes, self._items))
 
 
 def _names(change: Change) -> tuple[str, ...]:
