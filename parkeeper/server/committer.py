@@ -150,7 +150,7 @@ class Committer:
         self._held = False
         if self._prompt is not None and self._idle.is_set():
             end = perf_counter() + LONGEST
-            while self._planner and not self._wake.is_set() and self._commit_now(self._prompt):
+            while self._planner and not self._wake.is_set() and self._next_now(self._prompt):
                 if perf_counter() > end:
                     break
         if self._planner:
@@ -218,38 +218,41 @@ class Committer:
             if self._in_place and self._planner:
                 await trio.lowlevel.checkpoint()  # the store gave nobody a turn
 
-    def _commit_now(self, store: PromptStore) -> bool:
-        """Plan, commit and apply one batch without waiting; False: what is left, or was put back, is for the task."""
+    def _next_now(self, store: PromptStore) -> bool:
+        """Plan one batch and make it happen without waiting; False: what is left, or was put back, is for the task."""
         if self._replica.registry.turns:
             return False  # keepers are in each other's way
         most = store.ready()
         batch = self._planner.next(most=most) if most else None
         if batch is None:
             return False
+        if self._commit_now(store, batch):
+            return True
+        self._planner.put_back(batch)
+        return False
+
+    def _commit_now(self, store: PromptStore, batch: Batch[Request]) -> bool:
+        """Commit a batch, or confirm it if it changes nothing; False: not without waiting, and nothing is done."""
         try:
             if batch.changes_nothing:
-                if store.head_now() == self._replica.revision:
-                    self._confirmed(batch)
-                    return True
-                self._planner.put_back(batch)
-                return False
+                if store.head_now() != self._replica.revision:
+                    return False
+                self._confirmed(batch)
+                return True
             commit, own = self._prepare(batch)
             receipt = store.commit_now(commit)
         except StoreError as error:  # (one in doubt stays so: an embedded store says it to the task as well)
             log.debug("not committed at once", extra={"reason": str(error)})
-            self._planner.put_back(batch)
             return False
         if receipt is None:
-            self._planner.put_back(batch)
             return False
         self._applier.expect(own)
         self._happened(own, receipt)
         self._committed(batch)
-        if receipt.revision <= self._replica.revision:
-            return True
-        self._idle = trio.Event()  # other keepers' commits are applied before it: the task waits for them
-        self._wake.set()
-        return False
+        if receipt.revision > self._replica.revision:
+            self._idle = trio.Event()  # other keepers' commits are applied before it: the task waits for them
+            self._wake.set()
+        return True
 
     def _prepare(self, batch: Batch[Request]) -> tuple[Commit, OwnCommit]:
         """The commit of a batch, as it is sent and as it will be applied."""

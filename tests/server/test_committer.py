@@ -21,6 +21,7 @@ from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.testing.faults import Before, Slow
 from parkeeper.tree.encoding import Turn, decode_turn, encode_turn
 from tests.raw import encode as raw
+from tests.server import stage as stages
 from tests.server.ensemble import Client, Ensemble, Gone
 from tests.server.stage import GatedStore, Stage, create, get_data, request, set_data, stage
 from tests.server.test_faults import OPTIONS, Group
@@ -280,9 +281,7 @@ async def test_what_must_be_waited_for_is_the_tasks(by_task) -> None:
 @sleeping
 async def test_a_race_lost_at_a_rounds_end_is_run_again(by_task) -> None:
     """The other keeper's commit has not come yet: what rests on it is planned again when it has."""
-    server = MemoryServer()
-    async with two_stages(server) as (here, there):
-        near, far = await here.client(), await there.client()
+    async with two_keepers() as (server, there, near, far):
         await near.send(create(1, "/a"))
         await near.answer()
         await far.send(request(1, 9, raw.only_path("/a")), get_data(2, "/a"))
@@ -302,9 +301,7 @@ async def test_a_race_lost_at_a_rounds_end_is_run_again(by_task) -> None:
 @sleeping
 async def test_a_commit_at_a_rounds_end_is_applied_after_those_before_it(by_task) -> None:
     """It happened, but what happened before it has not come yet: it is answered then, and what follows waits."""
-    server = MemoryServer()
-    async with two_stages(server) as (here, there):
-        near, far = await here.client(), await there.client()
+    async with two_keepers() as (server, there, near, far):
         await near.send(create(1, "/a"))
         await near.answer()
         await far.send(create(1, "/b"), request(2, 9, raw.only_path("/a")))
@@ -329,9 +326,7 @@ async def test_a_commit_at_a_rounds_end_is_applied_after_those_before_it(by_task
 @sleeping
 async def test_a_refusal_at_a_rounds_end_is_not_answered_by_a_replica_that_lags() -> None:
     """It is planned again when what the store has by now has come."""
-    server = MemoryServer()
-    async with two_stages(server) as (here, there):
-        near, far = await here.client(), await there.client()
+    async with two_keepers() as (server, _, near, far):
         await trio.testing.wait_all_tasks_blocked()
         server.delay = 0.05
         await near.send(create(1, "/a"))
@@ -344,9 +339,7 @@ async def test_a_refusal_at_a_rounds_end_is_not_answered_by_a_replica_that_lags(
 @sleeping
 async def test_a_commit_at_a_rounds_end_that_is_not_applied_is_not_settled(monkeypatch) -> None:
     """From that moment on, and until it is applied: a clean stop waits for its answer."""
-    server = MemoryServer()
-    async with two_stages(server) as (here, there):
-        near, far = await here.client(), await there.client()
+    async with two_keepers() as (server, there, near, far):
         await far.send(create(1, "/b"))
         await far.answer()
         committer, readiness = incarnation_at(there).committer, there.services.readiness
@@ -371,11 +364,14 @@ async def test_a_commit_at_a_rounds_end_that_is_not_applied_is_not_settled(monke
 
 
 @asynccontextmanager
-async def two_stages(server: MemoryServer) -> AsyncIterator[tuple[Stage, Stage]]:
-    """Two keepers over one server, whose clients come by kernel sockets."""
-    one, two = GatedStore(server), GatedStore(server)
-    async with stage(sockets=True, store=one) as here, stage(sockets=True, store=two) as there:
-        yield here, there
+async def two_keepers() -> AsyncIterator[tuple[MemoryServer, Stage, stages.Client, stages.Client]]:
+    """A server, the second of two keepers over it, and a client of each, which come by kernel sockets."""
+    server = MemoryServer()
+    async with (
+        stage(sockets=True, store=GatedStore(server)) as here,
+        stage(sockets=True, store=GatedStore(server)) as there,
+    ):
+        yield server, there, await here.client(), await there.client()
 
 
 def incarnation_at(there: Stage) -> Incarnation:
