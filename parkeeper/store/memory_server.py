@@ -107,12 +107,7 @@ class MemoryServer:
 
     def holds(self, guards: Mapping[str, int], layout: Layout) -> bool:
         """Whether every guarded item was last written at the revision named, 0 for absent."""
-        items = self.items
-        for name, guarded in guards.items():
-            held = items.get(layout.encode(name))
-            if (0 if held is None else held[1]) != guarded:
-                return False
-        return True
+        return all(self.revision_of(layout.encode(name)) == guarded for name, guarded in guards.items())
 
     def commit(self, commit: Commit, layout: Layout, by: object) -> int:
         """Apply a commit whose guards hold, at one revision. Returns it.
