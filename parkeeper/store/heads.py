@@ -1,7 +1,7 @@
 """The value under `head/<keeper>`: who made the last commit, how many data keys it put, and its journal.
 
-Memory, sqlite and etcd keep the whole of it there. (Consul keeps the journal in a ring and packs an empty one
-into the head.) Big-endian, so that a hex dump of the value reads like the numbers in a log line:
+Memory and etcd keep the whole of it there. (Consul keeps the journal in a ring, and nobody follows sqlite's file:
+both pack an empty one into the head.) Big-endian, so that a hex dump of the value reads like the numbers in a log line:
 
     offset  bytes
     0       1      format, 1

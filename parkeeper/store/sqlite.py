@@ -2,9 +2,12 @@
 
 **Inline or on a thread.** A hop to a thread costs a tenth of a millisecond and more, an fsync on a good disk a
 quarter: so a small commit is made right in the event loop while recent COMMITs took less than a millisecond. What its
-rows cost before that, 5 us each and more on a slow machine, would be the processor's on a thread as well. All others,
-and every checkpoint of the log, go to a thread. (At one connection a hop to the thread for every commit halved the writes
-a second; checkpoints inline cost a p99 of 14 ms.)
+rows cost before that, 3 to 5 us each, would be the processor's on a thread as well. All others, and every checkpoint
+of the write-ahead log, go to a thread. (At one connection a hop to the thread for every commit halved the writes a
+second; checkpoints inline cost a p99 of 14 ms.)
+
+**Settling.** A small commit goes to a log in the file (`parkeeper.store.sqlite_file`). A later commit moves what is
+there into the table of items, or this store by itself a second later, for other programs that read the table.
 
 **Doubt.** Any error from COMMIT leaves open whether the transaction holds; one was seen to come back after a
 kill. The store is then broken: writes stay in doubt, all else is unavailable, streams are cut, until it is closed
@@ -23,7 +26,7 @@ from typing import NoReturn
 
 import trio
 
-from parkeeper.errors import GuardFailed, InDoubt, Unavailable
+from parkeeper.errors import GuardFailed, InDoubt, StoreError, Unavailable
 from parkeeper.store.bounds import Bounds
 from parkeeper.store.facade import (
     Changed,
@@ -40,14 +43,18 @@ from parkeeper.store.facade import (
 from parkeeper.store.heads import unpack_head
 from parkeeper.store.history import HISTORY_BYTES, TOLD, History
 from parkeeper.store.keys import Layout
-from parkeeper.store.sqlite_file import PAGE, Change, Database
+from parkeeper.store.sqlite_file import PAGE, Database
+from parkeeper.store.sqlite_log import Change, change_of
 from parkeeper.store.urls import StoreOptions
 
-INLINE_ROWS = 160
-INLINE_BYTES = 64 << 10
+INLINE_ROWS = 512
+INLINE_BYTES = 256 << 10
 INLINE_SECONDS = 0.001
-INLINE_WRITES = 64  # of two rows each; one that makes or removes a znode may have more
-CHECKPOINT_BYTES = 16 << 20  # of log; SQLite would at 4 MiB, but a batch of 256 writes can be 2 MiB of pages
+INLINE_WRITES = 64
+SETTLE_SECONDS = 1.0
+CHECKPOINT_BYTES = (
+    16 << 20
+)  # of write-ahead log; SQLite would at 4 MiB, but one commit can be 8 MiB of values
 
 _log = logging.getLogger(__name__)
 
@@ -75,10 +82,12 @@ class SqliteStore:
         self._database: Database | None = None
         self._doubt: str | None = None
         self._heads: dict[int, tuple[Head, int]] = {}
+        self._newest = 0  # revision under `head/`
         self._lock = trio.Lock()
         self._writing_thread = trio.CapacityLimiter(1)
         self._checkpointing_thread = trio.CapacityLimiter(1)
         self._checkpoint_done: trio.Event | None = None
+        self._settling = False
         self._seconds = 0.0  # running mean of what COMMIT took, over small ones
 
     def __repr__(self) -> str:
@@ -104,11 +113,11 @@ class SqliteStore:
         database = await trio.to_thread.run_sync(Database, self.path, limiter=limiter)
         with contextlib.ExitStack() as undo:
             undo.callback(database.close)
-            newest = await trio.to_thread.run_sync(database.newest_revision, limiter=limiter)
             rows = database.rows(self.layout.key("head/"))
             self._heads = {self._id(key): (unpack_head(value)[0], revision) for key, revision, value in rows}
             undo.pop_all()
-        self.history = History(newest, self._options.history, HISTORY_BYTES)
+        self._newest = max((revision for _, revision in self._heads.values()), default=0)
+        self.history = History(database.newest, self._options.history, HISTORY_BYTES)
         self._doubt = None
         self._database = database
 
@@ -137,7 +146,7 @@ class SqliteStore:
                 items += await trio.to_thread.run_sync(
                     self._read_items, database, prefix, limiter=self._writing_thread
                 )
-            return Snapshot(self._newest(), self.history.last, items, dict(self._heads))
+            return Snapshot(self._newest, self.history.last, items, dict(self._heads))
 
     async def commit(self, commit: Commit) -> Receipt:
         """In one transaction of the file; see `StoreLimits.inline`."""
@@ -161,24 +170,25 @@ class SqliteStore:
         self._bounds.check(commit)
         if not self.ready():
             return None
-        change = Change.of(commit, self.layout, self.history.last + 1)
-        return self._made(commit, self._inline(change)) if _small(change) else None
+        change = change_of(commit, self.layout, self.history.last + 1)
+        database = self._writable()
+        return self._made(commit, self._inline(database, change)) if _is_small(database, change) else None
 
     def head_now(self) -> int:
         """From memory: nobody else writes."""
         self._usable()
-        return self._newest()
+        return self._newest
 
     async def _commit(self, commit: Commit) -> Receipt:
         """The same, holding the lock."""
-        change = Change.of(commit, self.layout, self.history.last + 1)
+        change = change_of(commit, self.layout, self.history.last + 1)
         return self._made(commit, await self._transact(change))
 
     def _made(self, commit: Commit, happened: bool) -> Receipt:
         """A commit's transaction came to its end: tell of it."""
         if not happened:
             raise self._guard_failed(commit.keeper)
-        revision, previous = self.history.last + 1, self._newest()
+        revision, previous = self.history.last + 1, self._newest
         puts = dict(commit.puts)
         if commit.head is None:
             self._tell_changes(puts)
@@ -187,6 +197,7 @@ class SqliteStore:
             if name.startswith("head/"):
                 self._heads.pop(int(name[5:]), None)
         self._heads[commit.keeper] = commit.head, revision
+        self._newest = revision
         told = Committed(
             revision,
             commit.keeper,
@@ -255,10 +266,10 @@ class SqliteStore:
 
     async def _transact(self, change: Change) -> bool:
         """One transaction at the next revision, inline or on a thread; the lock is held."""
-        small = _small(change)
-        if small and self._quick():
-            return self._inline(change)
         database = self._writable()
+        small = _is_small(database, change)
+        if small and self._quick():
+            return self._inline(database, change)
         transact = functools.partial(database.transact, change, self.history.last + 1)
         try:
             happened = await trio.to_thread.run_sync(transact, limiter=self._writing_thread)
@@ -268,9 +279,8 @@ class SqliteStore:
         self._over(database, learn=happened and small)
         return happened
 
-    def _inline(self, change: Change) -> bool:
+    def _inline(self, database: Database, change: Change) -> bool:
         """One small transaction at the next revision, in the event loop; nobody else is at the file."""
-        database = self._writable()
         try:
             happened = database.transact(change, self.history.last + 1)
         except InDoubt as error:
@@ -284,16 +294,19 @@ class SqliteStore:
         return self._seconds < INLINE_SECONDS and self._checkpoint_done is None
 
     def _over(self, database: Database, learn: bool) -> None:
-        """A transaction is over: have the log moved when it is long.
+        """A transaction is over: have the write-ahead log moved when it is long, and what is pending before long.
 
         Args:
             learn: it was a small one, and had a COMMIT, whose time counts.
         """
         if learn:
             self._seconds += (database.seconds - self._seconds) / 8
-        if database.log_pages * PAGE > CHECKPOINT_BYTES and self._checkpoint_done is None:
+        if database.wal_pages * PAGE > CHECKPOINT_BYTES and self._checkpoint_done is None:
             self._checkpoint_done = trio.Event()
             trio.lowlevel.spawn_system_task(self._checkpoint, database, self._checkpoint_done)
+        if not self._settling and not database.is_settled:
+            self._settling = True
+            trio.lowlevel.spawn_system_task(self._settle, database)
 
     def _break(self, error: InDoubt) -> None:
         """A transaction's fate is not known: nothing goes on with this file as it is open now."""
@@ -305,8 +318,31 @@ class SqliteStore:
             raise InDoubt(self._doubt)
         return self._usable()
 
+    async def _settle(self, database: Database) -> None:
+        """Every second until nothing is pending. A system task, as a store has no nursery."""
+        try:
+            while self._database is database and self._doubt is None and not database.is_settled:
+                await trio.sleep(SETTLE_SECONDS)
+                async with self._lock:
+                    if self._database is database and self._doubt is None:
+                        await self._settle_once(database)
+        finally:
+            self._settling = False
+
+    async def _settle_once(self, database: Database) -> None:
+        """The lock is held."""
+        try:
+            if self._quick() and _is_small(database, None):
+                database.settle()
+            else:
+                await trio.to_thread.run_sync(database.settle, limiter=self._writing_thread)
+        except InDoubt as error:
+            self._break(error)
+        except StoreError as error:
+            _log.warning("%s; commits go on, other programs see old items", error)
+
     async def _checkpoint(self, database: Database, done: trio.Event) -> None:
-        """Most of the log beside the commits; then, no commit running, what came meanwhile: so the log starts anew.
+        """Most of the write-ahead log beside the commits; then, no commit running, what came meanwhile: so it starts anew.
 
         A system task, as a store has no nursery, and this must outlive the commit that sets it off.
         """
@@ -345,16 +381,15 @@ class SqliteStore:
         )
         self.history.append(told, sum(len(value) for value in changes.values() if value is not None))
 
-    def _newest(self) -> int:
-        return max((revision for _, revision in self._heads.values()), default=0)
-
     def _guard_failed(self, keeper: int) -> GuardFailed:
         identity, revision = self._heads.get(keeper, (None, 0))
-        return GuardFailed(self._newest(), revision, identity)
+        return GuardFailed(self._newest, revision, identity)
 
     def _id(self, key: str) -> int:
         return int(key[key.rindex("/") + 1 :])
 
 
-def _small(change: Change) -> bool:
-    return change.rows <= INLINE_ROWS and change.size <= INLINE_BYTES
+def _is_small(database: Database, change: Change | None) -> bool:
+    """Whether the transaction of a change, None: of settling, may be made in the event loop."""
+    rows, size = database.work(change)
+    return rows <= INLINE_ROWS and size <= INLINE_BYTES

@@ -106,6 +106,8 @@ async def sqlite(options: StoreOptions, directory: Path) -> AsyncIterator[Pair]:
     store = SqliteStore(directory / "store.db", options)
 
     async def raw(key: str) -> bytes | None:
+        if store._database is not None:
+            store._database.settle()  # as it does once a second
         connection = sqlite3.connect(store.path)
         try:
             row = connection.execute("SELECT value FROM item WHERE key = ?", (key,)).fetchone()

@@ -83,7 +83,7 @@ async def test_sqlite_does_not_wait_by_a_plain_call(tmp_path: Path) -> None:
         plan = await one.plan({"node/a": b"1"})
         async with store._lock:
             assert store.commit_now(plan) is None
-        assert store.commit_now(await one.plan({"data/a": bytes(100_000)})) is None
+        assert store.commit_now(await one.plan({"data/a": bytes(sqlite.INLINE_BYTES)})) is None
         many = {f"node/{number}": b"" for number in range(sqlite.INLINE_ROWS + 1)}
         assert store.commit_now(await one.plan(many)) is None
         store._seconds = 1.5  # the disk is slow

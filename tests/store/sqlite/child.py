@@ -13,7 +13,7 @@ from pathlib import Path
 import trio
 
 from parkeeper.errors import InDoubt, StoreError
-from parkeeper.store import sqlite
+from parkeeper.store import sqlite, sqlite_file
 from parkeeper.store.facade import Commit, Head
 from parkeeper.store.sqlite import SqliteStore
 
@@ -34,6 +34,8 @@ async def commit(store: SqliteStore, counter: int, guard: int, size: int) -> int
 
 async def commit_for_ever(path: Path) -> None:
     sqlite.CHECKPOINT_BYTES = 256 << 10  # so that many checkpoints are under way when we are killed
+    sqlite_file.LOG_ROWS = 20  # and so that changes are moved on
+
     store = SqliteStore(path)
     await store.open()
     head, revision = (await store.load()).heads.get(1, (Head(INCARNATION, 0, 0), 0))

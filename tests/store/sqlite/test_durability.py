@@ -17,7 +17,8 @@ from parkeeper.errors import (
 )
 from parkeeper.store.facade import Head
 from parkeeper.store.sqlite import SqliteStore
-from parkeeper.store.sqlite_file import Database, _set_pragmas
+from parkeeper.store.sqlite_file import Database
+from parkeeper.store.sqlite_open import _set_pragmas
 from tests.store.sqlite.aids import CHILD, ROOT, expect_cut, run_child
 from tests.store.writers import writers
 

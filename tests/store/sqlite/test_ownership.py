@@ -77,7 +77,7 @@ def make_foreign(path: Path) -> None:
 def make_later_format(path: Path) -> None:
     Database(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
 
 
@@ -85,7 +85,7 @@ def make_later_format(path: Path) -> None:
     ("make", "message"),
     [
         (make_foreign, "another program's SQLite database"),
-        (make_later_format, "has format 2, this version reads and writes format 1"),
+        (make_later_format, "has format 3, this version reads formats up to 2"),
         (make_garbage, "no SQLite database"),
         (lambda path: path.mkdir(), "Is a directory"),
     ],

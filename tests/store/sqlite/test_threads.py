@@ -50,7 +50,7 @@ async def test_small_commits_are_made_inline(store: SqliteStore, threads: list[b
 
 @pytest.mark.parametrize(
     "puts",
-    [{f"node/{i}": b"" for i in range(sqlite.INLINE_ROWS)}, {"data/a": bytes(70_000)}],
+    [{f"node/{i}": b"" for i in range(sqlite.INLINE_ROWS)}, {"data/a": bytes(sqlite.INLINE_BYTES)}],
     ids=["many rows", "many bytes"],
 )
 async def test_large_commits_are_made_on_a_thread(store: SqliteStore, threads: list[bool], puts) -> None:
@@ -105,8 +105,8 @@ async def test_checkpoint_when_it_fails(
     failed: list[int] = []
 
     def fail(self: Database) -> None:
-        failed.append(self.log_pages)
-        self.log_pages = 0
+        failed.append(self.wal_pages)
+        self.wal_pages = 0
         raise Unavailable("the write-ahead log of x could not be checkpointed: disk I/O error")
 
     monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 20_000)
