@@ -9,17 +9,24 @@ As soon as a turn says that something has to be waited for, or raises, the reade
 The sockets are watched level-triggered and only while they are parked: nothing is lost between two turns, and a peer
 that hung up while its reader is busy does not make this task spin.
 
+After a round it may linger (`parkeeper.server.lingering`): as long as no task is waiting for its turn, and somebody is
+always there soon, rounds follow each other without a pass of the scheduler.
+
 (getData against readers that each wait for themselves, A B A B on two cores, 1 / 8 / 64 connections / 8 x 32
 pipelined: 1.0, 1.5, 1.5, 1.3 times as many a second.)
 """
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, Final
 
 import trio
+
+from parkeeper.server import lingering
 
 _EPOLL: Final[Any] = getattr(select, "epoll", None)  # (typed, it would be missed by type checkers elsewhere)
 _READABLE: Final = 1  # EPOLLIN
@@ -61,6 +68,7 @@ class Readiness:
         self._ends = ends
         self._epoll = _EPOLL()
         self._parked: dict[int, _Parked] = {}
+        self._lingering = lingering.Lingering()
 
     def __len__(self) -> int:
         return len(self._parked)
@@ -70,7 +78,9 @@ class Readiness:
         with self._epoll:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                self._round(MOST)
+                self._round(self._epoll.poll(0, MOST))
+                if self._lingering.is_due():
+                    self._linger()
 
     async def park(self, descriptor: int, turn: Turn) -> None:
         """Have `turn` called whenever the socket is readable, until it returns False.
@@ -105,18 +115,39 @@ class Readiness:
     def look(self) -> None:
         """Give everybody who can be read now a turn, however many they are: their bytes came before this call."""
         if self._parked and not self._epoll.closed:
-            self._round(len(self._parked))
+            self._round(self._epoll.poll(0, len(self._parked)))
 
-    def _round(self, most: int) -> None:
+    def _linger(self) -> None:
+        """Further rounds, while they come soon."""
+        until = perf_counter() + lingering.LONGEST
+        while self._parked and not trio.lowlevel.current_statistics().tasks_runnable:
+            ready = self._soon()
+            self._lingering.brought(bool(ready))
+            if not ready:
+                return
+            self._round(ready)
+            if perf_counter() > until:
+                return
+
+    def _soon(self) -> list[tuple[int, int]]:
+        """Who can be read, if that is somebody before a moment is over. Others get the processor between two looks."""
+        until = perf_counter() + lingering.WINDOW
+        while True:
+            ready: list[tuple[int, int]] = self._epoll.poll(0, MOST)
+            if ready or perf_counter() > until:
+                return ready
+            os.sched_yield()
+
+    def _round(self, ready: list[tuple[int, int]]) -> None:
         self._begins()
         try:
-            self._turns(most)
+            self._turns(ready)
         finally:
             self._ends()
 
-    def _turns(self, most: int) -> None:
+    def _turns(self, ready: list[tuple[int, int]]) -> None:
         parked = self._parked
-        for descriptor, _ in self._epoll.poll(0, most):
+        for descriptor, _ in ready:
             entry = parked.get(descriptor)
             if entry is None:
                 continue  # an earlier turn of this round ended its connection

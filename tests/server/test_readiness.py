@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 
@@ -10,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from parkeeper.server import lingering
 from parkeeper.server.readiness import MOST, Readiness
 
 pytestmark = pytest.mark.skipif(not Readiness.available, reason="this system has no epoll")
@@ -206,3 +208,73 @@ async def test_a_look_gives_everybody_a_turn(pairs):
         readiness.look()
         assert sorted(turns) == list(range(many))
         nursery.cancel_scope.cancel()
+
+
+# --- lingering ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Moments as long as can be; for each wait for the kernel, its descriptor."""
+    waits: list[int] = []
+    wait_readable = trio.lowlevel.wait_readable
+
+    async def watched(descriptor: int) -> None:
+        waits.append(descriptor)
+        await wait_readable(descriptor)
+
+    monkeypatch.setattr(lingering, "WINDOW", 20.0)
+    monkeypatch.setattr(lingering, "LONGEST", 20.0)
+    monkeypatch.setattr(trio.lowlevel, "wait_readable", watched)
+    return waits
+
+
+def ask(peer: socket.socket, times: int) -> None:
+    """A client, on a thread, that waits for each answer."""
+    for _ in range(times):
+        peer.sendall(b"?")
+        peer.recv(1)
+    peer.sendall(b".")
+
+
+@pytest.mark.parametrize("longest", [20.0, 0.0])
+async def test_rounds_follow_each_other_while_somebody_comes_soon(
+    pairs, patient, monkeypatch, longest
+) -> None:
+    """Without a wait between them; for no longer than is good for the others."""
+    monkeypatch.setattr(lingering, "LONGEST", longest)
+    ours, theirs = pairs()
+    asked: list[bytes] = []
+
+    def turn() -> bool:
+        asked.append(ours.recv(1))
+        if asked[-1] == b".":
+            return False
+        ours.sendall(b"!")
+        return True
+
+    client = threading.Thread(target=ask, args=(theirs, 50))
+    async with running() as (readiness, _):
+        client.start()
+        await readiness.park(ours.fileno(), turn)
+    client.join()
+    assert asked == [b"?"] * 50 + [b"."]
+    assert len(patient) <= 2 if longest else len(patient) > 20
+
+
+async def test_no_moment_while_a_task_waits_for_its_turn(pairs, patient) -> None:
+    """What a turn has set going goes on at once."""
+    ours, theirs = pairs()
+    come = trio.Event()
+
+    def turn() -> bool:
+        ours.recv(1)
+        come.set()
+        return True
+
+    async with running() as (readiness, nursery):
+        nursery.start_soon(readiness.park, ours.fileno(), turn)
+        begun = trio.current_time()
+        theirs.sendall(b"x")
+        await come.wait()
+        assert trio.current_time() - begun < lingering.WINDOW / 4
