@@ -163,8 +163,10 @@ class Consul(Cluster):
 
             def ready(port: int = port) -> bool:
                 # A leader may be elected and not yet serve: only a consistent read proves that it does.
+                # (And where there are ACLs, it calls them "legacy" for a moment, with 500, and takes no policy.)
                 status, _ = http("GET", f"http://127.0.0.1:{port}/v1/kv/x?consistent")
-                return status in {200, 403, 404}
+                policies, _ = http("GET", f"http://127.0.0.1:{port}/v1/acl/policies")
+                return status in {200, 403, 404} and policies != 500
 
             command = [str(program), "agent", "-config-file", str(home / "config.json")]
             self.members.append(Process(f"consul 127.0.0.1:{port}", command, ready, home))
