@@ -88,6 +88,8 @@ class Layout:
 def _check(what: str, prefix: str) -> None:
     if not prefix.endswith("/"):
         raise ConfigError(f"the {what} is {prefix!r}; it must end in '/'")
+    if "\0" in prefix:
+        raise ConfigError(f"the {what} is {prefix!r}; no key may have a NUL in it")
 
 
 # What is not written as itself: characters outside the alphabet; the escape character; a dot after a dot; a

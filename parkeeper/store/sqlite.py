@@ -1,13 +1,13 @@
 """A durable store for one process: a SQLite file (`parkeeper.store.sqlite_file`), and the recent past in memory.
 
-**Inline or on a thread.** A hop to a thread costs a tenth of a millisecond and more, an fsync on a good disk a
-quarter: so a small commit is made right in the event loop while recent COMMITs took less than a millisecond. What its
-rows cost before that, 3 to 5 us each, would be the processor's on a thread as well. All others, and every checkpoint
-of the write-ahead log, go to a thread. (At one connection a hop to the thread for every commit halved the writes a
-second; checkpoints inline cost a p99 of 14 ms.)
+**Inline or on a thread.** A hop to a thread costs a tenth of a millisecond and more, an fsync on a good disk no more
+than that: so a commit that goes to the log of the file (`parkeeper.store.sqlite_file`) is made right in the event loop
+while recent COMMITs took less than a millisecond. All others, and every checkpoint of the write-ahead log, go to a
+thread. (At one connection a hop to the thread for every commit halved the writes a second; checkpoints inline cost a
+p99 of 14 ms; settling 400 keys inline would stall the loop for 1.5 ms, 15 ms in a large file on a slow disk.)
 
-**Settling.** A small commit goes to a log in the file (`parkeeper.store.sqlite_file`). A later commit moves what is
-there into the table of items, or this store by itself a second later, for other programs that read the table.
+**Settling.** What is in the log is moved into the table of items by a commit that finds it full, or a second after it
+came, for other programs that read the table.
 
 **Doubt.** Any error from COMMIT leaves open whether the transaction holds; one was seen to come back after a
 kill. The store is then broken: writes stay in doubt, all else is unavailable, streams are cut, until it is closed
@@ -47,10 +47,11 @@ from parkeeper.store.sqlite_file import PAGE, Database
 from parkeeper.store.sqlite_log import Change, change_of
 from parkeeper.store.urls import StoreOptions
 
-INLINE_ROWS = 512
-INLINE_BYTES = 256 << 10
 INLINE_SECONDS = 0.001
 INLINE_WRITES = 64
+INLINE_ROWS = (
+    3 * INLINE_WRITES
+)  # of so many; with more the commit may find the log full, and is made by the task
 SETTLE_SECONDS = 1.0
 CHECKPOINT_BYTES = (
     16 << 20
@@ -87,8 +88,8 @@ class SqliteStore:
         self._writing_thread = trio.CapacityLimiter(1)
         self._checkpointing_thread = trio.CapacityLimiter(1)
         self._checkpoint_done: trio.Event | None = None
-        self._settling = False
-        self._seconds = 0.0  # running mean of what COMMIT took, over small ones
+        self._settling: Database | None = None
+        self._seconds = 0.0  # running mean of what COMMIT took, over those that went to the log
 
     def __repr__(self) -> str:
         state = (
@@ -120,6 +121,7 @@ class SqliteStore:
         self.history = History(database.newest, self._options.history, HISTORY_BYTES)
         self._doubt = None
         self._database = database
+        self._settle_before_long(database)
 
     async def aclose(self) -> None:
         """Close the file, after a commit or a checkpoint under way; streams are cut."""
@@ -130,7 +132,7 @@ class SqliteStore:
             if self._checkpoint_done is not None:
                 await self._checkpoint_done.wait()
             if database is not None:
-                await trio.to_thread.run_sync(database.close, limiter=self._writing_thread)
+                await trio.to_thread.run_sync(_settle_and_close, database, limiter=self._writing_thread)
 
     async def load(self) -> Snapshot:
         """Everything, read on a thread; no commit meanwhile."""
@@ -162,17 +164,20 @@ class SqliteStore:
             self._lock.release()
 
     def ready(self) -> int:
-        """Not while somebody is at the file, nor where even a small commit belongs on a thread."""
-        return 0 if self._lock.locked() or not self._quick() else INLINE_WRITES
+        """Not while somebody is at the file, nor where a commit belongs on a thread."""
+        if self._lock.locked() or not self._quick():
+            return 0
+        database = self._database
+        return INLINE_WRITES if database is None or database.has_room(INLINE_ROWS) else 0
 
     def commit_now(self, commit: Commit) -> Receipt | None:
         """The same, where it would be made inline (`parkeeper.store.facade.PromptStore`)."""
         self._bounds.check(commit)
-        if not self.ready():
+        if self._lock.locked() or not self._quick():
             return None
-        change = change_of(commit, self.layout, self.history.last + 1)
         database = self._writable()
-        return self._made(commit, self._inline(database, change)) if _is_small(database, change) else None
+        change = change_of(commit, self.layout, self.history.last + 1)
+        return self._made(commit, self._inline(database, change)) if database.is_logged(change) else None
 
     def head_now(self) -> int:
         """From memory: nobody else writes."""
@@ -267,8 +272,8 @@ class SqliteStore:
     async def _transact(self, change: Change) -> bool:
         """One transaction at the next revision, inline or on a thread; the lock is held."""
         database = self._writable()
-        small = _is_small(database, change)
-        if small and self._quick():
+        logged = database.is_logged(change)
+        if logged and self._quick():
             return self._inline(database, change)
         transact = functools.partial(database.transact, change, self.history.last + 1)
         try:
@@ -276,11 +281,11 @@ class SqliteStore:
         except InDoubt as error:
             self._break(error)
             raise
-        self._over(database, learn=happened and small)
+        self._over(database, learn=happened and logged)
         return happened
 
     def _inline(self, database: Database, change: Change) -> bool:
-        """One small transaction at the next revision, in the event loop; nobody else is at the file."""
+        """One transaction that goes to the log, in the event loop; nobody else is at the file."""
         try:
             happened = database.transact(change, self.history.last + 1)
         except InDoubt as error:
@@ -290,22 +295,26 @@ class SqliteStore:
         return happened
 
     def _quick(self) -> bool:
-        """Whether small transactions are made inline."""
+        """Whether transactions that go to the log are made inline."""
         return self._seconds < INLINE_SECONDS and self._checkpoint_done is None
 
     def _over(self, database: Database, learn: bool) -> None:
         """A transaction is over: have the write-ahead log moved when it is long, and what is pending before long.
 
         Args:
-            learn: it was a small one, and had a COMMIT, whose time counts.
+            learn: it went to the log, and had a COMMIT, whose time counts.
         """
         if learn:
             self._seconds += (database.seconds - self._seconds) / 8
         if database.wal_pages * PAGE > CHECKPOINT_BYTES and self._checkpoint_done is None:
             self._checkpoint_done = trio.Event()
             trio.lowlevel.spawn_system_task(self._checkpoint, database, self._checkpoint_done)
-        if not self._settling and not database.is_settled:
-            self._settling = True
+        self._settle_before_long(database)
+
+    def _settle_before_long(self, database: Database) -> None:
+        """See to it that what is pending, if anything is, gets into the table of items."""
+        if self._settling is not database and not database.is_settled:
+            self._settling = database
             trio.lowlevel.spawn_system_task(self._settle, database)
 
     def _break(self, error: InDoubt) -> None:
@@ -320,26 +329,27 @@ class SqliteStore:
 
     async def _settle(self, database: Database) -> None:
         """Every second until nothing is pending. A system task, as a store has no nursery."""
+        told = False
         try:
-            while self._database is database and self._doubt is None and not database.is_settled:
+            while self._is_open(database) and not database.is_settled:
                 await trio.sleep(SETTLE_SECONDS)
                 async with self._lock:
-                    if self._database is database and self._doubt is None:
-                        await self._settle_once(database)
+                    if not self._is_open(database):
+                        return
+                    try:
+                        await trio.to_thread.run_sync(database.settle, limiter=self._writing_thread)
+                    except InDoubt as error:
+                        self._break(error)
+                    except StoreError as error:
+                        if not told:
+                            _log.warning("%s; until it succeeds other programs see old items", error)
+                        told = True
         finally:
-            self._settling = False
+            if self._settling is database:
+                self._settling = None
 
-    async def _settle_once(self, database: Database) -> None:
-        """The lock is held."""
-        try:
-            if self._quick() and _is_small(database, None):
-                database.settle()
-            else:
-                await trio.to_thread.run_sync(database.settle, limiter=self._writing_thread)
-        except InDoubt as error:
-            self._break(error)
-        except StoreError as error:
-            _log.warning("%s; commits go on, other programs see old items", error)
+    def _is_open(self, database: Database) -> bool:
+        return self._database is database and self._doubt is None
 
     async def _checkpoint(self, database: Database, done: trio.Event) -> None:
         """Most of the write-ahead log beside the commits; then, no commit running, what came meanwhile: so it starts anew.
@@ -389,7 +399,10 @@ class SqliteStore:
         return int(key[key.rindex("/") + 1 :])
 
 
-def _is_small(database: Database, change: Change | None) -> bool:
-    """Whether the transaction of a change, None: of settling, may be made in the event loop."""
-    rows, size = database.work(change)
-    return rows <= INLINE_ROWS and size <= INLINE_BYTES
+def _settle_and_close(database: Database) -> None:
+    """In a thread."""
+    try:
+        with contextlib.suppress(StoreError):  # what is pending is in the log
+            database.settle()
+    finally:
+        database.close()

@@ -11,8 +11,8 @@ memory by key, until the next transaction that settles: it moves all that is pen
 own change, and notes its revision in `gone`. Rows of the log up to that revision mean nothing any more and are
 written over, from the first on, so the log never grows beyond its bounds and nothing is ever deleted from it. Whoever
 opens the file finds what is pending in the rows after that revision. A key that was written a hundred times between
-two settlings is moved once. (Sets at 1 and 64 connections: a third and a fifth more a second than rows written to
-`item` by every commit.)
+two settlings is moved once. Nothing can be committed for long when nothing can be settled. (Sets at 1 and 64
+connections: a quarter more a second than with rows written to `item` by every commit.)
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from pathlib import Path
 from time import perf_counter
 from typing import Final
 
-from parkeeper.errors import InDoubt, NotApplied, Rejected, StoreError, Unavailable
+from parkeeper.errors import Incompatible, InDoubt, NotApplied, Rejected, StoreError, Unavailable
 from parkeeper.store.sqlite_log import Change, Row, pack_change, unpack_change
-from parkeeper.store.sqlite_open import open_file, primary_code
+from parkeeper.store.sqlite_open import not_opened, open_file, primary_code
 
 PAGE: Final = 4096
 FEW: Final = 8  # guards that are quicker looked up one by one
 TOGETHER: Final = 32  # guards looked up, or rows written, by one statement; SQLite may take 999 parameters
 
-LOGGED_BYTES: Final = 64 << 10  # of the values of a change that goes to the log; a larger one settles
-LOG_ROWS: Final = 512  # changes in the log, at most
-LOG_BYTES: Final = 4 << 20  # of their values
-PENDING_ROWS: Final = 400  # keys; moving them takes 1.5 ms
-KNOWN: Final = 8192  # keys whose revision in `item` is remembered
+# Bounds of the log (not Final: compiled, tests could not change them). A slot of it keeps the size that it once had, so
+# the table may in the end hold LOG_ROWS * LOGGED_BYTES.
+LOGGED_BYTES = 64 << 10  # keys and values of a change that goes to the log; a larger one settles
+LOG_ROWS = 512  # changes
+LOG_BYTES = 4 << 20  # of all of them
+PENDING_ROWS = 512  # keys
+KNOWN = 8192  # keys whose revision in `item` is remembered,
+KNOWN_LENGTH = 256  # if they are not longer
 
 _REVISIONS: Final = f"SELECT key, revision FROM item WHERE key IN ({', '.join('?' * TOGETHER)})"
 
@@ -76,18 +79,15 @@ class Database:
         self._logged_bytes = 0
         self._in_doubt = False
         with contextlib.ExitStack() as stack:
-            self._reading, self._checkpointing = open_file(path, stack)
+            self._committing, self._checkpointing = open_file(path, stack)
             try:
                 self._read_log()
             except sqlite3.Error as error:
-                raise Unavailable(f"{path} cannot be read: {error}") from error
+                raise not_opened(path, error) from error
             self._open = stack.pop_all()
 
     def close(self) -> None:
-        """Settle and close; the last connection moves the write-ahead log into the database."""
-        if not self._in_doubt:
-            with contextlib.suppress(StoreError):  # what is pending is in the log
-                self.settle()
+        """Close; the last connection moves the write-ahead log into the database. What is pending stays in the log."""
         self._open.close()
 
     def rows(self, prefix: str) -> list[Row]:
@@ -110,23 +110,26 @@ class Database:
 
     def _query(self, query: str, parameters: tuple[str, ...]) -> list[Row]:
         try:
-            return self._reading.execute(query, parameters).fetchall()
+            return self._committing.execute(query, parameters).fetchall()
         except sqlite3.Error as error:
             raise Unavailable(f"{self.path} cannot be read: {error}") from error
 
     @property
     def is_settled(self) -> bool:
-        """Whether all of it is in `item`."""
+        """Whether `item` tells all."""
         return not self._logged
 
-    def work(self, change: Change | None) -> tuple[int, int]:
-        """Rows and bytes that the transaction of a change would write; None: that of settling."""
-        if change is None:
-            change = _NOTHING
-        elif self._is_logged(change):
-            return 1, change.size
-        held = [row for row in self._pending.values() if row is not None]
-        return len(self._pending) + change.rows, sum([len(row[2]) for row in held]) + change.size
+    def has_room(self, rows: int) -> bool:
+        """Whether the log takes another change of so many rows, if it is not too large."""
+        return self._logged < LOG_ROWS and len(self._pending) + rows <= PENDING_ROWS
+
+    def is_logged(self, change: Change) -> bool:
+        """Whether a change goes to the log, which takes little time; if not it settles, which takes more."""
+        return (
+            change.size <= LOGGED_BYTES
+            and self._logged_bytes + change.size <= LOG_BYTES
+            and self.has_room(change.rows)
+        )
 
     def transact(self, change: Change, revision: int) -> bool:
         """Write in one transaction if every guarded key has its revision.
@@ -137,68 +140,61 @@ class Database:
             NotApplied: another program holds a lock on the file.
             Rejected: the disk or the file is full.
             Unavailable: an error of the disk, before anything was committed.
-            InDoubt: COMMIT failed: the transaction may hold. The connection must not be used again.
+            InDoubt: COMMIT failed, now or earlier: the transaction may hold. Close it, and open the file anew.
         """
-        logged = self._is_logged(change)
-        if not self._commit(change, revision, logged):
-            return False
-        self.newest = revision
-        if logged:
-            self._logged += 1
-            self._logged_bytes += change.size
-            self._add_to(self._pending, change)
-        return True
+        return self._commit(change, revision, self.is_logged(change))
 
     def settle(self) -> None:
         """Move all that is pending into `item`. Raises: as `transact`."""
         if self._logged:
             self._commit(_NOTHING, self.newest, logged=False)
 
-    def _is_logged(self, change: Change) -> bool:
-        """Whether a change goes to the log; if not it settles."""
-        return (
-            change.size <= LOGGED_BYTES
-            and self._logged < LOG_ROWS
-            and self._logged_bytes + change.size <= LOG_BYTES
-            and len(self._pending) + change.rows <= PENDING_ROWS
-        )
-
     def _commit(self, change: Change, revision: int, logged: bool) -> bool:
-        """The transaction of a change, to the log or together with all that is pending; False: a guard failed."""
-        execute, committing = self._reading.execute, False
+        """The transaction of a change, to the log or together with all that is pending; False: a guard failed.
+
+        From COMMIT on it is in doubt until memory tells what the file tells, whatever is raised in between: what is
+        pending, settled later, would put old rows over those of a commit that held.
+        """
+        if self._in_doubt:
+            raise InDoubt(f"a transaction on {self.path} may hold or not")
+        execute = self._committing.execute
         rows: dict[str, Row | None] = {}
         try:
             execute("BEGIN IMMEDIATE")
-            if not self._hold(change.guards):
+            if not self._guards_hold(change.guards):
                 return False
             if logged:
-                data = pack_change(change.puts, change.deletes)
-                execute(_LOG, (self._logged, revision, data))
+                execute(_LOG, (self._logged, revision, pack_change(change.puts, change.deletes)))
             else:
                 rows.update(self._pending)
                 self._add_to(rows, change)
                 self._move(rows, revision)
-            committing, started = True, perf_counter()
+            self._in_doubt, started = True, perf_counter()
             execute("COMMIT")
             self.seconds = perf_counter() - started
         except sqlite3.Error as error:
-            if committing:
-                self._in_doubt = True
+            if self._in_doubt:
                 raise InDoubt(f"COMMIT on {self.path} failed, and may yet hold: {error}") from error
             raise _not_applied(self.path, error) from error
         finally:
-            if not committing:
+            if not self._in_doubt:
                 self._roll_back()
+        self.newest = revision
         if logged:
+            self._logged += 1
+            self._logged_bytes += change.size
+            self._add_to(self._pending, change)
             self.wal_pages += 2 + change.size // PAGE
         else:
             self._settled(rows)
+        self._in_doubt = False
         return True
 
     def _settled(self, rows: Mapping[str, Row | None]) -> None:
         """They are in `item`, and nothing is pending."""
         self._learn({key: 0 if row is None else row[1] for key, row in rows.items()})
-        self.wal_pages += sum([1 if row is None else 1 + len(row[2]) // PAGE for row in rows.values()])
+        for key, row in rows.items():
+            self.wal_pages += 1 + (len(key) if row is None else len(key) + len(row[2])) // PAGE
         self._pending.clear()
         self._logged = self._logged_bytes = 0
 
@@ -208,7 +204,7 @@ class Database:
         for row in change.puts:
             rows[row[0]] = row
 
-    def _hold(self, guards: Mapping[str, int]) -> bool:
+    def _guards_hold(self, guards: Mapping[str, int]) -> bool:
         """Whether every key has its revision; within a transaction. Raises: `sqlite3.Error`.
 
         What is neither pending nor known is looked up, many by few statements. (128 of them take 60-80 us so,
@@ -233,7 +229,7 @@ class Database:
 
     def _look_up(self, keys: list[str]) -> dict[str, int]:
         """Revisions in `item`, 0 for what is not there; within a transaction. Raises: `sqlite3.Error`."""
-        execute = self._reading.execute
+        execute = self._committing.execute
         found = dict.fromkeys(keys, 0)
         if len(keys) <= FEW:
             for key in keys:
@@ -250,15 +246,15 @@ class Database:
         """Remember what is in `item`."""
         if len(self._known) > KNOWN:
             self._known.clear()
-        self._known.update(revisions)
+        self._known.update({key: revision for key, revision in revisions.items() if len(key) <= KNOWN_LENGTH})
 
     def _move(self, rows: Mapping[str, Row | None], revision: int) -> None:
         """Put rows into `item` (None: delete), after which the log means nothing. Raises: `sqlite3.Error`."""
         deletes = [(key,) for key, row in rows.items() if row is None]
         if deletes:
-            self._reading.executemany("DELETE FROM item WHERE key = ?", deletes)
+            self._committing.executemany("DELETE FROM item WHERE key = ?", deletes)
         self._write([row for row in rows.values() if row is not None])
-        self._reading.execute("UPDATE gone SET revision = ?", (revision,))
+        self._committing.execute("UPDATE gone SET revision = ?", (revision,))
 
     def _write(self, rows: Sequence[Row]) -> None:
         """Put rows; within a transaction. Raises: `sqlite3.Error`.
@@ -269,14 +265,17 @@ class Database:
             rows = sorted(rows)
             whole = len(rows) - len(rows) % TOGETHER
             for at in range(0, whole, TOGETHER):
-                self._reading.execute(_PUTS, [part for row in rows[at : at + TOGETHER] for part in row])
+                self._committing.execute(_PUTS, [part for row in rows[at : at + TOGETHER] for part in row])
             rows = rows[whole:]
-        self._reading.executemany(_PUT, rows)
+        self._committing.executemany(_PUT, rows)
 
     def _read_log(self) -> None:
         """What is pending in a file just opened. Raises: `sqlite3.Error`, `Incompatible`."""
-        execute = self._reading.execute
-        self.newest = execute("SELECT revision FROM gone").fetchone()[0]
+        execute = self._committing.execute
+        settled = execute("SELECT revision FROM gone").fetchone()
+        if settled is None:
+            raise Incompatible(f"{self.path} does not tell its revision: its table `gone` is empty")
+        self.newest = settled[0]
         query = "SELECT revision, change FROM log WHERE revision > ? ORDER BY revision"
         for revision, data in execute(query, (self.newest,)).fetchall():
             change = Change({}, *unpack_change(data, revision))
@@ -302,10 +301,10 @@ class Database:
             ) from error
 
     def _roll_back(self) -> None:
-        if not self._reading.in_transaction:
+        if not self._committing.in_transaction:
             return
         try:
-            self._reading.execute("ROLLBACK")
+            self._committing.execute("ROLLBACK")
         except sqlite3.Error as error:
             self._in_doubt = True
             raise InDoubt(f"ROLLBACK on {self.path} failed: {error}") from error

@@ -43,8 +43,10 @@ class Change:
         self.guards = guards
         self.puts = puts
         self.deletes = deletes
-        self.size = sum([len(value) for _, _, value in puts])
-        """Bytes of the values it writes."""
+        self.size = sum([len(key) + len(value) for key, _, value in puts]) + sum(
+            [len(key) for key in deletes]
+        )
+        """Of what it writes: bytes of the values, characters of the keys."""
 
     @property
     def rows(self) -> int:
@@ -88,12 +90,14 @@ def pack_change(puts: Sequence[Row], deletes: Sequence[str]) -> bytes:
     return b"".join([numbers.tobytes(), names, *parts])
 
 
-def unpack_change(data: bytes, revision: int) -> tuple[list[Row], list[str]]:
+def unpack_change(data: object, revision: int) -> tuple[list[Row], list[str]]:
     """Decode a change: the rows it puts, at its revision, and the keys it deletes.
 
     Raises:
         Incompatible: it is not one.
     """
+    if not isinstance(data, bytes):
+        raise Incompatible(f"revision {revision} of the log can't be read: it is no blob")
     try:
         puts, deletes, named = _numbers(data, 0, _FIXED)
         sizes = _numbers(data, _FIXED, puts)

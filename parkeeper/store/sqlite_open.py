@@ -19,7 +19,7 @@ from parkeeper.errors import AccessDenied, Incompatible, StoreError, Unavailable
 APPLICATION = 0x7061726B  # "park"
 FORMAT = 2  # 1 had no log
 MODE = 0o600  # `meta` holds the secret that session passwords are made with
-LOG_SIZE_LIMIT = 64 << 20
+WAL_SIZE_LIMIT = 64 << 20
 
 _PRAGMAS: Final = (
     ("journal_mode", "wal"),
@@ -27,10 +27,12 @@ _PRAGMAS: Final = (
     ("wal_autocheckpoint", 0),
     ("fullfsync", 1),
     ("checkpoint_fullfsync", 1),
-    ("journal_size_limit", LOG_SIZE_LIMIT),
+    ("journal_size_limit", WAL_SIZE_LIMIT),
     ("trusted_schema", 0),
 )
 _MAKE_LOG = "CREATE TABLE log (slot INTEGER PRIMARY KEY, revision INTEGER NOT NULL, change BLOB NOT NULL)"
+# `gone` has one row: the revision up to which `item` tells all. (Without it the revision of a change that left nothing
+# behind would be given twice.)
 _SCHEMA = (
     "CREATE TABLE item (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE gone (revision INTEGER NOT NULL)",
@@ -83,7 +85,7 @@ def open_file(path: Path, stack: contextlib.ExitStack) -> tuple[sqlite3.Connecti
             raise Unavailable(f"cannot use {path} just now: {error.strerror}") from error
         raise Incompatible(f"cannot use {path}: {error.strerror}") from error
     except sqlite3.Error as error:
-        raise _not_opened(path, error) from error
+        raise not_opened(path, error) from error
     return committing, checkpointing
 
 
@@ -149,7 +151,8 @@ def _sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
-def _not_opened(path: Path, error: sqlite3.Error) -> StoreError:
+def not_opened(path: Path, error: sqlite3.Error) -> StoreError:
+    """What an error is called while the file is opened, when whatever is wrong with it was wrong before."""
     match primary_code(error):
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
             return Incompatible(f"{path} is no SQLite database, or a damaged one: {error}")

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from parkeeper.errors import GuardFailed, InDoubt, Rejected, Unavailable
-from parkeeper.store import sqlite
+from parkeeper.store import sqlite, sqlite_file
 from parkeeper.store.facade import PromptStore
 from parkeeper.store.memory import MemoryStore
 from parkeeper.store.sqlite import SqliteStore
@@ -83,14 +83,31 @@ async def test_sqlite_does_not_wait_by_a_plain_call(tmp_path: Path) -> None:
         plan = await one.plan({"node/a": b"1"})
         async with store._lock:
             assert store.commit_now(plan) is None
-        assert store.commit_now(await one.plan({"data/a": bytes(sqlite.INLINE_BYTES)})) is None
-        many = {f"node/{number}": b"" for number in range(sqlite.INLINE_ROWS + 1)}
+        assert store.commit_now(await one.plan({"data/a": bytes(sqlite_file.LOGGED_BYTES)})) is None
+        many = {f"node/{number}": b"" for number in range(sqlite_file.PENDING_ROWS)}
         assert store.commit_now(await one.plan(many)) is None
         store._seconds = 1.5  # the disk is slow
         assert (store.ready(), store.commit_now(plan)) == (0, None)
         assert await store.read("node/a") is None
         store._seconds = 0.0
+        assert store.ready() > 0
         assert store.commit_now(plan) is not None
+
+
+async def test_sqlite_is_not_ready_when_its_log_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself: else what is planned for a plain call is planned twice."""
+    monkeypatch.setattr(sqlite_file, "LOG_ROWS", 5)
+    async with opened("sqlite", tmp_path / "a.db") as store:
+        assert isinstance(store, SqliteStore)
+        one, _ = await writers(store)
+        while store.ready():
+            assert store.commit_now(await one.plan({"node/a": b"1"})) is not None
+            one.revision = store.head_now()
+        assert store.commit_now(await one.plan({"node/a": b"2"})) is None
+        await one.commit({"node/a": b"3"})
+        assert store.ready() > 0
 
 
 async def test_sqlite_in_doubt_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,13 @@ def test_layout_when_a_prefix_has_no_slash_at_its_end(namespace: str, prefix: st
         Layout(namespace, prefix)
 
 
+@pytest.mark.parametrize(("namespace", "prefix"), [("z\0k/", None), ("zk/", "a\0pp/")])
+def test_layout_when_a_prefix_has_a_nul(namespace: str, prefix: str | None) -> None:
+    """No path has one, and stores use it between keys."""
+    with pytest.raises(ConfigError, match="NUL"):
+        Layout(namespace, prefix)
+
+
 @given(st.text(), st.sampled_from([None, "/", "app/"]))
 def test_name_when_mapped_to_a_key(path: str, prefix: str | None) -> None:
     """Every item comes back from its key, whatever the path."""

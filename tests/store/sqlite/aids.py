@@ -1,8 +1,11 @@
 """What several tests of the sqlite store need; `child.py` shows what only another process can."""
 
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,3 +28,17 @@ def run_child(*arguments: object) -> str:
 async def expect_cut(store: SqliteStore) -> None:
     with pytest.raises(Cut):
         await store.follow(store.history.last, lambda event: None)
+
+
+def look(path: Path, query: str) -> list[tuple]:
+    """What another program finds in the file."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def killed(path: Path, name: str) -> Path:
+    """The file as a kill at this moment would leave it, under another name."""
+    copy = path.with_name(name)
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+    return copy

@@ -32,7 +32,7 @@ from tests.store.writers import writers
 async def test_pragmas_of_the_connection_that_commits(store: SqliteStore, pragma: str, value: object) -> None:
     """Every COMMIT is synced (2 is FULL), into a log that no commit ever checkpoints."""
     assert store._database is not None
-    assert store._database._reading.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+    assert store._database._committing.execute(f"PRAGMA {pragma}").fetchone() == (value,)
 
 
 async def test_open_when_the_file_system_can_not_keep_a_log() -> None:
@@ -125,8 +125,8 @@ async def test_commit_when_the_file_is_full(store: SqliteStore) -> None:
     """No room for the rows: refused, nothing changed, and smaller commits go on."""
     one, _ = await writers(store)
     assert store._database is not None
-    pages = store._database._reading.execute("PRAGMA page_count").fetchone()[0]
-    store._database._reading.execute(f"PRAGMA max_page_count = {pages + 2}")
+    pages = store._database._committing.execute("PRAGMA page_count").fetchone()[0]
+    store._database._committing.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(Rejected, match=r"no room for .*full"):
         await one.commit({"node/a": b"1", "data/a": bytes(100_000)})
     assert await store.read("node/a") is None

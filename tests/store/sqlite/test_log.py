@@ -1,39 +1,23 @@
-"""The sqlite store's log: what is committed there is there after a kill, and moves on into the table of items."""
+"""The sqlite store's log: its form, and that what is committed there is there after errors, restarts and kills."""
 
 from __future__ import annotations
 
-import logging
+import functools
 import random
-import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
-import trio
 
-from parkeeper.errors import Incompatible, InDoubt, NotApplied, StoreError, Unavailable
-from parkeeper.store import sqlite, sqlite_file
+from parkeeper.errors import Incompatible, InDoubt, NotApplied, Rejected, Unavailable
+from parkeeper.store import sqlite_file, sqlite_open
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.sqlite_file import Database
 from parkeeper.store.sqlite_log import Change, Row, pack_change, unpack_change
-from tests.store.sqlite.aids import expect_cut
+from tests.store.sqlite.aids import killed, look
 from tests.store.writers import writers
-
-
-def look(path: Path, query: str) -> list[tuple]:
-    """What another program finds in the file."""
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(query).fetchall()
-
-
-def killed(path: Path, name: str) -> Path:
-    """The file as a kill at this moment would leave it, under another name."""
-    copy = path.with_name(name)
-    for suffix in ("", "-wal"):
-        shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
-    return copy
-
 
 # --- its form -------------------------------------------------------------------------------------------------
 
@@ -85,61 +69,256 @@ class Model:
         return self.rows[key][1] if key in self.rows else 0
 
 
-def random_change(model: Model, rng: random.Random, revision: int) -> Change:
+def random_change(model: Model, rng: random.Random) -> Change:
     keys = [f"p/{rng.choice('ab')}/{rng.randrange(12)}" for _ in range(rng.randrange(1, 9))]
     keys = list(dict.fromkeys(keys))
     cut = rng.randrange(len(keys) + 1)
     size = 200 if rng.random() < 0.1 else 5  # of the larger ones, some go by the log
-    puts = [(key, revision, rng.randbytes(rng.randrange(size))) for key in keys[:cut]]
+    puts = [(key, model.revision + 1, rng.randbytes(rng.randrange(size))) for key in keys[:cut]]
     return Change({key: model.guard(key) for key in keys}, puts, keys[cut:])
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_file_is_as_if_there_were_no_log(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Whatever settles when, at every look, after every restart and every kill; and no guard is overlooked."""
-    for name, value in {
-        "LOGGED_BYTES": 60,
-        "LOG_ROWS": 7,
-        "LOG_BYTES": 150,
-        "PENDING_ROWS": 15,
-        "KNOWN": 9,
-    }.items():
-        monkeypatch.setattr(sqlite_file, name, value)
-    rng, model, database = random.Random(seed), Model(), Database(path)
-    settled: list[bool] = []
+class Failing(sqlite3.Connection):
+    """Fails at a statement, before it or after it; see `arm`."""
 
-    def check(file: Database) -> None:
-        for prefix in ("p/", "p/a/"):
-            expected = sorted(row for key, row in model.rows.items() if key.startswith(prefix))
-            assert file.rows(prefix) == expected
-        key = f"p/a/{rng.randrange(12)}"
-        assert file.row(key) == model.rows.get(key)
-        assert file.newest == model.revision
+    left = -100
+    times = 1
+    after = False
+    code = sqlite3.SQLITE_IOERR
 
-    for step in range(400):
-        change = random_change(model, rng, model.revision + 1)
+    @classmethod
+    def arm(cls, left: int, after: bool, code: int, times: int = 1) -> None:
+        """Let so many statements pass; the next ones of any connection fail with that code of SQLite's."""
+        cls.left, cls.after, cls.code, cls.times = left, after, code, times
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        return self._fail_or(super().execute, sql, *arguments)
+
+    def executemany(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        return self._fail_or(super().executemany, sql, *arguments)
+
+    def _fail_or(self, call: Callable[..., sqlite3.Cursor], sql: str, *arguments: Any) -> sqlite3.Cursor:
+        cls = type(self)
+        cls.left -= 1
+        if not -1 - cls.times < cls.left < 0:
+            return call(sql, *arguments)
+        if cls.after:
+            call(sql, *arguments)
+        error = sqlite3.OperationalError(f"injected at {sql[:20]}")
+        error.sqlite_errorcode = cls.code
+        raise error
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All connections can fail."""
+    monkeypatch.setattr(sqlite_open.sqlite3, "connect", functools.partial(sqlite3.connect, factory=Failing))
+    monkeypatch.setattr(Failing, "left", -100)
+
+
+CODES = [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM]
+BOUNDS = {
+    "LOGGED_BYTES": 100,
+    "LOG_ROWS": 7,
+    "LOG_BYTES": 250,
+    "PENDING_ROWS": 15,
+    "KNOWN": 9,
+    "KNOWN_LENGTH": 5,
+}
+
+
+class World:
+    """A file and what it ought to hold, through errors, restarts and kills."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.model = Model()
+        self.path = path
+        self.database = Database(path)
+        self.kills = 0
+        self.doubts: list[bool] = []  # for each: whether the change held
+
+    def transact(self) -> None:
+        """A change that fits, or one that does not; now and then a statement fails."""
+        rng, model, revision = self.rng, self.model, self.model.revision + 1
+        change = random_change(model, rng)
         if rng.random() < 0.2:
             key = rng.choice([*change.guards])
-            wrong = Change({**change.guards, key: change.guards[key] + rng.choice([-1, 1])}, change.puts)
-            assert not database.transact(wrong, model.revision + 1)
+            change = Change({**change.guards, key: change.guards[key] + rng.choice([-1, 1])}, change.puts)
+            assert not self.database.transact(change, revision)
+            return
+        if rng.random() < 0.4:
+            Failing.arm(rng.randrange(7), rng.random() < 0.5, rng.choice(CODES))
+        try:
+            assert self.database.transact(change, revision)
+        except InDoubt:
+            Failing.left = -100
+            self._out_of_doubt(change)
+        except (NotApplied, Rejected, Unavailable):
+            pass
         else:
-            assert database.transact(change, model.revision + 1)
-            model.apply(change, model.revision + 1)
-        settled.append(database.is_settled)
-        match rng.randrange(12):
+            model.apply(change, revision)
+        Failing.left = -100
+
+    def _out_of_doubt(self, change: Change) -> None:
+        """Nothing goes on with this connection; the file tells what is true, and it is all of the change or nothing."""
+        revision = self.model.revision + 1
+        for call in (self.database.settle, lambda: self.database.transact(change, revision)):
+            if not self.database.is_settled:
+                with pytest.raises(InDoubt):
+                    call()
+        self.database.close()
+        self.database = Database(self.path)
+        self.doubts.append(self.database.newest == revision)
+        if self.doubts[-1]:
+            self.model.apply(change, revision)
+
+    def kill(self) -> None:
+        """Go on with what a kill would have left."""
+        self.kills += 1
+        path = killed(self.path, f"killed{self.kills}")
+        counted = self.database._logged, self.database._logged_bytes
+        self.database.close()
+        self.path, self.database = path, Database(path)
+        assert (self.database._logged, self.database._logged_bytes) == counted
+
+    def restart(self) -> None:
+        self.database.settle()
+        self.database.close()
+        assert look(self.path, "SELECT * FROM item ORDER BY key") == sorted(self.model.rows.values())
+        self.database = Database(self.path)
+
+    def check(self) -> None:
+        rng, model, database = self.rng, self.model, self.database
+        assert database.newest == model.revision
+        for prefix in ("p/", "p/a/"):
+            expected = sorted(row for key, row in model.rows.items() if key.startswith(prefix))
+            assert database.rows(prefix) == expected
+        key = f"p/a/{rng.randrange(12)}"
+        assert database.row(key) == model.rows.get(key)
+        assert len(database._pending) <= BOUNDS["PENDING_ROWS"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_file_is_as_if_there_were_no_log(path: Path, failing: None, monkeypatch, seed: int) -> None:
+    """Whatever settles when, after every error, restart and kill; and no guard is overlooked."""
+    for name, value in BOUNDS.items():
+        monkeypatch.setattr(sqlite_file, name, value)
+    world = World(path, seed)
+    settled: list[bool] = []
+    for _ in range(500):
+        world.transact()
+        settled.append(world.database.is_settled)
+        match world.rng.randrange(15):
             case 0:
-                database.settle()
+                world.database.settle()
             case 1:
-                database.close()
-                assert look(path, "SELECT * FROM item ORDER BY key") == sorted(model.rows.values())
-                database = Database(path)
+                world.restart()
             case 2:
-                after = Database(killed(path, f"killed{step}"))
-                check(after)
-                after.close()
-        check(database)
+                world.kill()
+        world.check()
+    world.database.close()
+    assert 50 < settled.count(True) < 450
+    assert set(world.doubts) == {True, False}
+
+
+def test_nothing_settles_after_a_rollback_that_failed(path: Path, failing: None) -> None:
+    """It is not known then what the connection is about."""
+    database = Database(path)
+    assert database.transact(Change({}, [("p/a", 1, b"")]), 1)
+    Failing.arm(1, False, sqlite3.SQLITE_IOERR, times=2)
+    with pytest.raises(InDoubt, match="ROLLBACK"):
+        database.transact(Change({}, [("p/a", 2, b"")]), 2)
+    with pytest.raises(InDoubt):
+        database.settle()
     database.close()
-    assert 40 < settled.count(True) < 360
+    database = Database(path)
+    assert database.rows("p/") == [("p/a", 1, b"")]
+    database.close()
+
+
+def test_nothing_settles_after_an_interrupt_behind_commit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory does not tell then what the file tells: it must not be written over it."""
+    database = Database(path)
+    assert database.transact(Change({}, [("p/a", 1, b"old"), ("p/b", 1, b"old")]), 1)
+    monkeypatch.setattr(sqlite_file, "LOG_ROWS", 0)  # so that the next one settles
+    with monkeypatch.context() as patch:
+
+        def interrupt(*_: object) -> NoReturn:
+            raise KeyboardInterrupt
+
+        patch.setattr(Database, "_settled", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            database.transact(Change({}, [("p/a", 2, b"new"), ("p/c", 2, b"new")]), 2)
+    with pytest.raises(InDoubt):
+        database.settle()
+    with pytest.raises(InDoubt):
+        database.transact(Change({}, []), 3)
+    database.close()
+    database = Database(path)
+    assert database.newest == 2
+    assert [row[2] for row in database.rows("p/")] == [b"new", b"old", b"new"]
+    database.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["DELETE FROM gone", "UPDATE log SET change = 'text'", "UPDATE log SET change = x'01'"],
+)
+def test_file_that_can_not_be_read(path: Path, damage: str) -> None:
+    """Refused for good, not tried again and again."""
+    database = Database(path)
+    assert database.transact(Change({}, [("p/a", 1, b"")]), 1)
+    database.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(damage)
+    connection.close()
+    with pytest.raises(Incompatible):
+        Database(path)
+
+
+@pytest.mark.parametrize("count", [1, 8, 9, 32, 33, 70])
+def test_keys_that_are_too_long_are_not_remembered(path: Path, monkeypatch, count: int) -> None:
+    """Whether they are looked up one by one or together; their guards hold nevertheless."""
+    monkeypatch.setattr(sqlite_file, "KNOWN_LENGTH", 10)
+    database = Database(path)
+    puts = [(f"p/{'long' * 5}{number}", 1, b"") for number in range(count)]
+    assert database.transact(Change({}, puts), 1)
+    database.settle()
+    assert database._known == {}
+    guards = {key: 1 for key, _, _ in puts}
+    assert database.transact(Change(guards, []), 2)
+    assert not database.transact(Change(guards | {puts[-1][0]: 2}, []), 3)
+    database.close()
+
+
+def test_keys_that_are_remembered_have_a_bound(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In number; each is looked up again when it was forgotten."""
+    monkeypatch.setattr(sqlite_file, "KNOWN", 9)
+    database = Database(path)
+    for number in range(100):
+        assert database.transact(Change({f"p/{number}": 0}, [(f"q/{number}", number + 1, b"")]), number + 1)
+        assert len(database._known) <= 10
+    database.settle()
+    assert database.transact(Change({f"p/{number}": 0 for number in range(100)}, []), 101)
+    database.close()
+
+
+async def test_log_has_a_bound_in_bytes(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of keys and values, of all that is pending."""
+    monkeypatch.setattr(sqlite_file, "LOG_BYTES", 100_000)
+    one, _ = await writers(store)
+    for number in range(200):
+        name = "data/a" if number % 2 else "data/" + "b" * 5000
+        await one.commit({name: bytes(5000)})
+        assert store._database is not None
+        assert store._database._logged_bytes <= 100_000
+    ((held,),) = look(path, "SELECT sum(length(change)) FROM log")
+    assert held < 200_000
 
 
 async def test_log_is_written_over(store: SqliteStore, path: Path) -> None:
@@ -151,133 +330,3 @@ async def test_log_is_written_over(store: SqliteStore, path: Path) -> None:
     assert rows == sqlite_file.LOG_ROWS
     assert store._database is not None
     assert not store._database.is_settled
-
-
-# --- moving on ------------------------------------------------------------------------------------------------
-
-
-class Settlings:
-    """How often the store has tried to settle by itself, soon after a commit."""
-
-    def __init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[StoreError | None](1000)
-
-    def over(self, error: StoreError | None) -> None:
-        """In the event loop, or on a thread of it."""
-        if trio.lowlevel.in_trio_run():
-            self._send.send_nowait(error)
-        else:
-            trio.from_thread.run_sync(self._send.send_nowait, error)
-
-    async def next(self) -> StoreError | None:
-        with trio.fail_after(10):
-            return await self._receive.receive()
-
-
-@pytest.fixture
-def settlings(monkeypatch: pytest.MonkeyPatch) -> Settlings:
-    seen = Settlings()
-    settle = Database.settle
-
-    def watched(self: Database) -> None:
-        try:
-            settle(self)
-        except StoreError as error:
-            seen.over(error)
-            raise
-        seen.over(None)
-
-    monkeypatch.setattr(Database, "settle", watched)
-    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.05)
-    return seen
-
-
-@pytest.mark.parametrize("inline", [True, False])
-async def test_other_programs_see_it_soon(
-    store: SqliteStore, path: Path, settlings: Settlings, monkeypatch: pytest.MonkeyPatch, inline: bool
-) -> None:
-    """Without another commit; on a thread where the disk is slow."""
-    monkeypatch.setattr(sqlite, "INLINE_SECONDS", 1.0 if inline else 0.0)
-    one, _ = await writers(store)
-    receipt = await one.commit({"data/a": b"1"})
-    assert await settlings.next() is None
-    query = "SELECT revision, value FROM item WHERE key = 'parkeeper/data/a'"
-    assert look(path, query) == [(receipt.revision, b"1")]
-
-
-async def test_settling_when_another_program_writes(
-    store: SqliteStore, path: Path, settlings: Settlings, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Somebody is told, nothing is lost, and it is tried again."""
-    one, _ = await writers(store)
-    with closing(sqlite3.connect(path, isolation_level=None)) as intruder:
-        receipt = await one.commit({"data/a": b"1"})
-        intruder.execute("BEGIN IMMEDIATE")
-        with caplog.at_level(logging.WARNING):
-            assert isinstance(await settlings.next(), NotApplied)
-            assert isinstance(await settlings.next(), NotApplied)
-        assert "other programs see old items" in caplog.text
-        with pytest.raises(NotApplied):
-            await one.commit({"data/a": b"2"})
-        intruder.execute("ROLLBACK")
-    item = await store.read("data/a")
-    assert item is not None
-    assert (item.value, item.revision) == (b"1", receipt.revision)
-    while await settlings.next() is not None:
-        pass
-    assert store._database is not None
-    assert store._database.is_settled
-
-
-async def test_settling_when_in_doubt(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As any COMMIT that fails: nothing goes on until the file is opened anew."""
-
-    def doubt(self: Database) -> None:
-        raise InDoubt("COMMIT failed")
-
-    monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.05)
-    one, _ = await writers(store)
-    plan = await one.plan({"data/a": b"2"})
-    with monkeypatch.context() as patch, trio.fail_after(10):
-        patch.setattr(Database, "settle", doubt)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(expect_cut, store)
-            await trio.testing.wait_all_tasks_blocked()
-            await one.commit({"data/a": b"1"})
-    with pytest.raises(InDoubt):
-        await store.commit(plan)
-    with pytest.raises(Unavailable):
-        await store.read("data/a")
-    await store.aclose()
-    await store.open()
-    item = await store.read("data/a")
-    assert item is not None
-    assert item.value == b"1"
-
-
-# --- files of before ------------------------------------------------------------------------------------------
-
-
-async def test_file_of_format_1(path: Path) -> None:
-    """One without a log gets one, and goes on where it stood; a version of before refuses it then."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("""
-            CREATE TABLE item (key TEXT PRIMARY KEY, revision INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
-            CREATE TABLE gone (revision INTEGER NOT NULL);
-            INSERT INTO gone VALUES (3);
-            INSERT INTO item VALUES ('parkeeper/data/a', 5, x'31');
-            PRAGMA application_id = 1885434475;
-            PRAGMA user_version = 1;
-        """)
-    store = SqliteStore(path)
-    await store.open()
-    try:
-        item = await store.read("data/a")
-        assert item is not None
-        assert (item.value, item.revision, store.history.last) == (b"1", 5, 5)
-        one, _ = await writers(store)
-        assert (await one.commit({"data/a": b"2"}, {"data/a": 5})).revision > 5
-    finally:
-        await store.aclose()
-    assert look(path, "PRAGMA user_version") == [(2,)]
-    assert look(path, "SELECT value FROM item WHERE key = 'parkeeper/data/a'") == [(b"2",)]

@@ -14,7 +14,7 @@ from parkeeper.errors import (
     StoreError,
     Unavailable,
 )
-from parkeeper.store import sqlite
+from parkeeper.store import sqlite, sqlite_file
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.sqlite_file import Database
 from parkeeper.store.urls import StoreOptions
@@ -50,8 +50,12 @@ async def test_small_commits_are_made_inline(store: SqliteStore, threads: list[b
 
 @pytest.mark.parametrize(
     "puts",
-    [{f"node/{i}": b"" for i in range(sqlite.INLINE_ROWS)}, {"data/a": bytes(sqlite.INLINE_BYTES)}],
-    ids=["many rows", "many bytes"],
+    [
+        {f"node/{i}": b"" for i in range(sqlite_file.PENDING_ROWS)},
+        {"data/a": bytes(sqlite_file.LOGGED_BYTES)},
+        {"data/" + "a" * sqlite_file.LOGGED_BYTES: b""},
+    ],
+    ids=["many rows", "many bytes", "a long key"],
 )
 async def test_large_commits_are_made_on_a_thread(store: SqliteStore, threads: list[bool], puts) -> None:
     """However fast the disk: they would hold up everybody else's reads."""
@@ -86,16 +90,20 @@ async def test_commits_when_many_at_once(store: SqliteStore) -> None:
     assert [event.revision for event in listener.events] == list(range(start + 1, start + 121))
 
 
-async def test_log_is_checkpointed_beside_commits(store: SqliteStore, path: Path, monkeypatch) -> None:
-    """Under commits without a pause the log starts anew again and again, instead of growing for ever."""
+@pytest.mark.parametrize(
+    ("name", "size", "count"),
+    [("data/{}", 5000, 1000), ("data/{}", 100_000, 60), ("data/{}" + "n" * 100_000, 1, 60)],
+    ids=["small", "large", "long keys"],
+)
+async def test_write_ahead_log_starts_anew_beside_commits(
+    store: SqliteStore, path: Path, monkeypatch, name: str, size: int, count: int
+) -> None:
+    """Again and again, under commits without a pause, instead of growing for ever."""
     monkeypatch.setattr(sqlite, "CHECKPOINT_BYTES", 256 << 10)
     one, _ = await writers(store)
-    log = path.with_name("store.db-wal")
-    written = 0
-    for number in range(1000):
-        await one.commit({f"data/{number % 20}": bytes(5000)}, seen=0)
-        written += 5000
-    assert log.stat().st_size < written / 2
+    for number in range(count):
+        await one.commit({name.format(number % 20): bytes(size)}, seen=0)
+    assert path.with_name("store.db-wal").stat().st_size < count * (size + len(name)) / 2
 
 
 async def test_checkpoint_when_it_fails(
