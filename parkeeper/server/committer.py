@@ -145,8 +145,11 @@ class Committer:
         """What is submitted until `let_go`, without a checkpoint in between, waits for that."""
         self._held = True
 
-    def let_go(self) -> None:
-        """Commit what was submitted since `hold`: here and now if nothing has to be waited for, else in the task."""
+    def let_go(self) -> bool:
+        """Commit what was submitted since `hold`: here and now if nothing has to be waited for, else in the task.
+
+        Returns: whether nothing is under way now; never over a store with a network before it.
+        """
         self._held = False
         if self._prompt is not None and self._idle.is_set():
             end = perf_counter() + LONGEST
@@ -155,6 +158,7 @@ class Committer:
                     break
         if self._planner:
             self._wake.set()
+        return self._prompt is not None and self._idle.is_set() and not self._wake.is_set()
 
     async def room(self) -> None:
         """Wait while too much is in flight in the whole keeper."""

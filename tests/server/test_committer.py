@@ -350,10 +350,11 @@ async def test_a_commit_at_a_rounds_end_that_is_not_applied_is_not_settled(monke
         await near.answer()
         owed: list[bool] = []
 
-        def ends() -> None:
-            committer.let_go()
+        def ends() -> bool:
+            quiet = committer.let_go()
             if committer.head_rev > there.services.replica.revision:
-                owed.append(committer._idle.is_set())
+                owed.append(committer._idle.is_set() or quiet)
+            return quiet
 
         monkeypatch.setattr(readiness, "_ends", ends)
         await far.send(set_data(2, "/b", b"2"))
@@ -361,6 +362,23 @@ async def test_a_commit_at_a_rounds_end_that_is_not_applied_is_not_settled(monke
         assert owed[0] is False
         with trio.fail_after(5):
             await committer.settled()
+
+
+@sleeping
+async def test_rounds_may_follow_each_other_over_a_store_in_this_process() -> None:
+    """While nothing is under way: other sockets are not looked at meanwhile, so not where answers come by one."""
+    async with two_keepers() as (_, there, _, _):
+        await trio.testing.wait_all_tasks_blocked()
+        committer = incarnation_at(there).committer
+        assert committer.let_go() is True
+        committer._idle = trio.Event()  # as while the task is at a commit
+        assert committer.let_go() is False
+        committer._idle.set()
+        committer.wake()
+        assert committer.let_go() is False
+    async with Group(1) as (group, _):  # over a store that commits by waiting
+        await trio.testing.wait_all_tasks_blocked()
+        assert incarnation_of(group, 0).committer.let_go() is False
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from parkeeper.server.lingering import FEWEST_ROUNDS, MOST_ROUNDS, Lingering
 def rounds_without(lingering: Lingering) -> int:
     """Until it is due again."""
     count = 0
-    while not lingering.is_due():
+    while not lingering.after_round():
         count += 1
     return count
 
@@ -18,7 +18,7 @@ def test_in_vain_is_followed_by_rounds_without() -> None:
     lingering = Lingering()
     seen: list[int] = []
     for _ in range(12):
-        assert lingering.is_due()
+        assert lingering.after_round()
         lingering.brought(False)
         seen.append(rounds_without(lingering))
     assert seen[:4] == [8, 16, 32, 64]
@@ -33,7 +33,7 @@ def test_success_brings_it_back() -> None:
         rounds_without(lingering)
     for _ in range(3):
         lingering.brought(True)
-        assert lingering.is_due()
+        assert lingering.after_round()
     lingering.brought(False)
     assert rounds_without(lingering) == MOST_ROUNDS // 8
     for _ in range(20):

@@ -35,9 +35,9 @@ def pairs() -> Iterator[Callable[[], Pair]]:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[tuple[Readiness, trio.Nursery]]:
+async def running(readiness: Readiness | None = None) -> AsyncIterator[tuple[Readiness, trio.Nursery]]:
     """One that runs, and a nursery for readers."""
-    readiness = Readiness()
+    readiness = Readiness() if readiness is None else readiness
     async with trio.open_nursery() as nursery:
         nursery.start_soon(readiness.run)
         yield readiness, nursery
@@ -237,16 +237,45 @@ def ask(peer: socket.socket, times: int) -> None:
     peer.sendall(b".")
 
 
-@pytest.mark.parametrize("longest", [20.0, 0.0])
+class Around:
+    """What is called around rounds: counts them, and says whether another one may follow."""
+
+    def __init__(self, may_follow: Callable[[int], bool] = lambda _: True) -> None:
+        self.begun = self.ended = 0
+        self._may_follow = may_follow
+        self.readiness = Readiness(self._begins, self._ends)
+
+    def _begins(self) -> None:
+        assert self.begun == self.ended
+        self.begun += 1
+
+    def _ends(self) -> bool:
+        self.ended += 1
+        assert self.begun == self.ended
+        return self._may_follow(self.ended)
+
+
+@pytest.mark.parametrize(
+    ("longest", "may_follow", "waits"),
+    [
+        (20.0, lambda _: True, range(1, 3)),
+        (0.0, lambda _: True, range(20, 30)),
+        (20.0, lambda _: False, range(50, 60)),
+        (20.0, lambda ended: ended == 1, range(45, 60)),
+    ],
+    ids=["follow", "not for long", "something is under way", "something is under way after the second"],
+)
 async def test_rounds_follow_each_other_while_somebody_comes_soon(
-    pairs, patient, monkeypatch, longest
+    pairs, patient, monkeypatch, longest: float, may_follow, waits: range
 ) -> None:
-    """Without a wait between them; for no longer than is good for the others."""
+    """Without a wait between them; for no longer than is good for the others, and not where those are needed."""
     monkeypatch.setattr(lingering, "LONGEST", longest)
     ours, theirs = pairs()
     asked: list[bytes] = []
+    around = Around(may_follow)
 
     def turn() -> bool:
+        assert around.begun == around.ended + 1
         asked.append(ours.recv(1))
         if asked[-1] == b".":
             return False
@@ -254,12 +283,43 @@ async def test_rounds_follow_each_other_while_somebody_comes_soon(
         return True
 
     client = threading.Thread(target=ask, args=(theirs, 50))
-    async with running() as (readiness, _):
+    async with running(around.readiness) as (readiness, _):
         client.start()
         await readiness.park(ours.fileno(), turn)
     client.join()
     assert asked == [b"?"] * 50 + [b"."]
-    assert len(patient) <= 2 if longest else len(patient) > 20
+    assert len(patient) in waits
+    assert around.ended >= 51
+
+
+async def test_moments_in_vain_become_rare(pairs, patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came of them is said to whoever decides, and heeded."""
+    monkeypatch.setattr(lingering, "WINDOW", 0.0)
+    came: list[bool] = []
+    brought = lingering.Lingering.brought
+
+    def watched(self: lingering.Lingering, somebody: bool) -> None:
+        came.append(somebody)
+        brought(self, somebody)
+
+    monkeypatch.setattr(lingering.Lingering, "brought", watched)
+    ours, theirs = pairs()
+    async with running(Around().readiness) as (readiness, nursery):
+        nursery.start_soon(readiness.park, ours.fileno(), lambda: bool(ours.recv(1)))
+        for _ in range(2 * lingering.FEWEST_ROUNDS):
+            theirs.sendall(b"x")
+            await trio.testing.wait_all_tasks_blocked()
+    assert came == [False, False]
+
+
+async def test_no_moment_for_a_connection_that_has_left(pairs, patient) -> None:
+    """Nobody is there who could come."""
+    ours, theirs = pairs()
+    async with running(Around().readiness) as (readiness, _):
+        theirs.sendall(b"x")
+        begun = trio.current_time()
+        await readiness.park(ours.fileno(), lambda: not ours.recv(1))
+        assert trio.current_time() - begun < lingering.WINDOW / 4
 
 
 async def test_no_moment_while_a_task_waits_for_its_turn(pairs, patient) -> None:
@@ -272,7 +332,7 @@ async def test_no_moment_while_a_task_waits_for_its_turn(pairs, patient) -> None
         come.set()
         return True
 
-    async with running() as (readiness, nursery):
+    async with running(Around().readiness) as (readiness, nursery):
         nursery.start_soon(readiness.park, ours.fileno(), turn)
         begun = trio.current_time()
         theirs.sendall(b"x")
