@@ -34,6 +34,13 @@ _READABLE: Final = 1  # EPOLLIN
 MOST: Final = 64
 """Turns in one round, before other tasks go on. Whoever is ready beyond that comes first in the next one."""
 
+MANY: Final = 4
+"""Sockets ready at once that make it worth while to look, at the end of a round, who came while it ran. What those write
+goes into the same commit. (setData at 8 connections, at 64 on SQLite: 8 % and 6 % more; where fewer are busy it is a call for nothing.)"""
+
+LATEST = 0.001
+"""Seconds after a round's begin at which nobody else gets into it: other tasks' turns come between rounds."""
+
 Turn = Callable[[], bool]
 """Reads and deals with one slice; False: the reader must wake up."""
 
@@ -144,9 +151,17 @@ class Readiness:
 
     def _round(self, ready: list[tuple[int, int]]) -> bool:
         """Whether another round may follow at once."""
+        until = perf_counter() + LATEST
         self._begins()
         try:
             self._turns(ready)
+            left = MOST - len(ready)
+            while len(ready) >= MANY and left > 0 and perf_counter() < until:
+                late: list[tuple[int, int]] = self._epoll.poll(0, left)
+                if not late:
+                    break
+                self._turns(late)
+                left -= len(late)
         finally:
             nothing_under_way = self._ends()
         return nothing_under_way

@@ -12,7 +12,8 @@ import trio
 import trio.testing
 
 from parkeeper.server import lingering
-from parkeeper.server.readiness import MOST, Readiness
+from parkeeper.server import readiness as readiness_module
+from parkeeper.server.readiness import MANY, MOST, Readiness
 
 pytestmark = pytest.mark.skipif(not Readiness.available, reason="this system has no epoll")
 
@@ -208,6 +209,65 @@ async def test_a_look_gives_everybody_a_turn(pairs):
         readiness.look()
         assert sorted(turns) == list(range(many))
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("busy", [MANY - 1, MANY])
+async def test_who_comes_during_a_round_of_many_is_in_it(pairs, monkeypatch, busy: int) -> None:
+    """What they write goes into the same commit; where few are busy nobody looks."""
+    monkeypatch.setattr(readiness_module, "LATEST", 20.0)
+    around = Around()
+    sockets = [pairs() for _ in range(busy)]
+    (late, late_peer), turns = pairs(), list[tuple[str, int]]()
+    over = trio.Event()
+
+    def turn_of(ours: socket.socket) -> Callable[[], bool]:
+        def turn() -> bool:
+            ours.recv(1)
+            turns.append(("early", around.begun))
+            if len(turns) == busy:
+                late_peer.sendall(b"x")
+            return True
+
+        return turn
+
+    def late_turn() -> bool:
+        late.recv(1)
+        turns.append(("late", around.begun))
+        over.set()
+        return True
+
+    async with running(around.readiness) as (readiness, nursery):
+        for ours, _ in sockets:
+            nursery.start_soon(readiness.park, ours.fileno(), turn_of(ours))
+        nursery.start_soon(readiness.park, late.fileno(), late_turn)
+        await trio.testing.wait_all_tasks_blocked()
+        for _, theirs in sockets:
+            theirs.sendall(b"x")
+        await over.wait()
+    assert turns == [("early", 1)] * busy + [("late", 1 if busy == MANY else 2)]
+
+
+@pytest.mark.parametrize(("latest", "turns"), [(20.0, MOST), (0.0, MANY + 1)], ids=["in turns", "in time"])
+async def test_a_round_has_an_end(pairs, monkeypatch: pytest.MonkeyPatch, latest: float, turns: int) -> None:
+    """However many come while it runs."""
+    monkeypatch.setattr(readiness_module, "LATEST", latest)
+    around = Around()
+    rounds: list[int] = []
+    over = trio.Event()
+
+    def turn() -> bool:  # the bytes stay: it is ready again at once
+        rounds.append(around.begun)
+        if len(rounds) == 3 * MOST:
+            over.set()
+        return True
+
+    async with running(around.readiness) as (readiness, nursery):
+        for _ in range(MANY + 1):
+            ours, theirs = pairs()
+            theirs.sendall(b"x")
+            nursery.start_soon(readiness.park, ours.fileno(), turn)
+        await over.wait()
+    assert [rounds.count(number) for number in (1, 2)] == [turns, turns]
 
 
 # --- lingering ------------------------------------------------------------------------------------------------
