@@ -35,8 +35,11 @@ MOST: Final = 64
 """Turns in one round, before other tasks go on. Whoever is ready beyond that comes first in the next one."""
 
 MANY: Final = 4
-"""Sockets ready at once that make it worth while to look, at the end of a round, who came while it ran. What those write
-goes into the same commit. (setData at 8 connections, at 64 on SQLite: 8 % and 6 % more; where fewer are busy it is a call for nothing.)"""
+"""Sockets ready at once that make it worth while to look, at the end of a round, who came while it ran.
+
+What those write goes into the same commit. (setData at 8 connections, and at 64 on SQLite: 8 % and 6 % more. Where fewer
+are busy it is a call for nothing.)
+"""
 
 LATEST = 0.001
 """Seconds after a round's begin at which nobody else gets into it: other tasks' turns come between rounds."""
