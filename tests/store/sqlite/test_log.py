@@ -7,7 +7,7 @@ import random
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -84,11 +84,11 @@ class Failing(sqlite3.Connection):
     left = -100
     times = 1
     after = False
-    code = sqlite3.SQLITE_IOERR
+    code: int | None = sqlite3.SQLITE_IOERR
 
     @classmethod
-    def arm(cls, left: int, after: bool, code: int, times: int = 1) -> None:
-        """Let so many statements pass; the next ones of any connection fail with that code of SQLite's."""
+    def arm(cls, left: int, after: bool, code: int | None, times: int = 1) -> None:
+        """Let so many statements pass; the next ones of any connection fail with that code, None: by an interrupt."""
         cls.left, cls.after, cls.code, cls.times = left, after, code, times
 
     def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
@@ -104,6 +104,8 @@ class Failing(sqlite3.Connection):
             return call(sql, *arguments)
         if cls.after:
             call(sql, *arguments)
+        if cls.code is None:
+            raise KeyboardInterrupt
         error = sqlite3.OperationalError(f"injected at {sql[:20]}")
         error.sqlite_errorcode = cls.code
         raise error
@@ -237,21 +239,14 @@ def test_nothing_settles_after_a_rollback_that_failed(path: Path, failing: None)
     database.close()
 
 
-def test_nothing_settles_after_an_interrupt_behind_commit(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_settles_after_an_interrupt_behind_commit(path: Path, failing: None, monkeypatch) -> None:
     """Memory does not tell then what the file tells: it must not be written over it."""
     database = Database(path)
     assert database.transact(Change({}, [("p/a", 1, b"old"), ("p/b", 1, b"old")]), 1)
     monkeypatch.setattr(sqlite_file, "LOG_ROWS", 0)  # so that the next one settles
-    with monkeypatch.context() as patch:
-
-        def interrupt(*_: object) -> NoReturn:
-            raise KeyboardInterrupt
-
-        patch.setattr(Database, "_settled", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            database.transact(Change({}, [("p/a", 2, b"new"), ("p/c", 2, b"new")]), 2)
+    Failing.arm(3, True, None)  # BEGIN, rows, revision, COMMIT
+    with pytest.raises(KeyboardInterrupt):
+        database.transact(Change({}, [("p/a", 2, b"new"), ("p/c", 2, b"new")]), 2)
     with pytest.raises(InDoubt):
         database.settle()
     with pytest.raises(InDoubt):
