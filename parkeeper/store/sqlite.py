@@ -4,7 +4,7 @@
 than that: so a commit that goes to the log of the file (`parkeeper.store.sqlite_file`) is made right in the event loop
 while recent COMMITs took less than a millisecond. All others, and every checkpoint of the write-ahead log, go to a
 thread. (At one connection a hop to the thread for every commit halved the writes a second; checkpoints inline cost a
-p99 of 14 ms; settling 400 keys inline would stall the loop for 1.5 ms, 15 ms in a large file on a slow disk.)
+p99 of 14 ms; settling a few hundred keys inline would stall the loop for 1.5 ms, 15 ms in a large file on a slow disk.)
 
 **Settling.** What is in the log is moved into the table of items by a commit that finds it full, or a second after it
 came, for other programs that read the table.
@@ -49,13 +49,9 @@ from parkeeper.store.urls import StoreOptions
 
 INLINE_SECONDS = 0.001
 INLINE_WRITES = 64
-INLINE_ROWS = (
-    3 * INLINE_WRITES
-)  # of so many; with more the commit may find the log full, and is made by the task
+INLINE_ROWS = 3 * INLINE_WRITES  # what so many write; if it is more the log may be full, and the task commits
 SETTLE_SECONDS = 1.0
-CHECKPOINT_BYTES = (
-    16 << 20
-)  # of write-ahead log; SQLite would at 4 MiB, but one commit can be 8 MiB of values
+CHECKPOINT_BYTES = 16 << 20  # of write-ahead log; SQLite would at 4 MiB, one commit can be 8 MiB of values
 
 _log = logging.getLogger(__name__)
 
@@ -165,19 +161,23 @@ class SqliteStore:
 
     def ready(self) -> int:
         """Not while somebody is at the file, nor where a commit belongs on a thread."""
-        if self._lock.locked() or not self._quick():
+        if not self._free():
             return 0
-        database = self._database
+        database = self._database  # (None: `commit_now` says so)
         return INLINE_WRITES if database is None or database.has_room(INLINE_ROWS) else 0
 
     def commit_now(self, commit: Commit) -> Receipt | None:
         """The same, where it would be made inline (`parkeeper.store.facade.PromptStore`)."""
         self._bounds.check(commit)
-        if self._lock.locked() or not self._quick():
+        if not self._free():
             return None
         database = self._writable()
         change = change_of(commit, self.layout, self.history.last + 1)
         return self._made(commit, self._inline(database, change)) if database.is_logged(change) else None
+
+    def _free(self) -> bool:
+        """Whether nobody is at the file, and a commit that goes to the log would be made inline."""
+        return not self._lock.locked() and self._quick()
 
     def head_now(self) -> int:
         """From memory: nobody else writes."""
@@ -228,7 +228,7 @@ class SqliteStore:
             self._tell_changes({name: value})
 
     async def read(self, name: str) -> Item | None:
-        """From the file."""
+        """As the newest commit left it."""
         async with self._lock:
             row = self._usable().row(self.layout.key(name))
             return None if row is None else Item(name, row[2], row[1])
@@ -239,7 +239,7 @@ class SqliteStore:
         return self.head_now()
 
     async def survey(self) -> Survey:
-        """Heads from memory, keepers from the file."""
+        """Heads from memory, keepers as the newest commit left them."""
         async with self._lock:
             rows = self._usable().rows(self.layout.key("keeper/"))
             return Survey(

@@ -167,7 +167,7 @@ class Database:
                 execute(_LOG, (self._logged, revision, pack_change(change.puts, change.deletes)))
             else:
                 rows.update(self._pending)
-                self._add_to(rows, change)
+                _add(rows, change)
                 self._move(rows, revision)
             self._in_doubt, started = True, perf_counter()
             execute("COMMIT")
@@ -183,7 +183,7 @@ class Database:
         if logged:
             self._logged += 1
             self._logged_bytes += change.size
-            self._add_to(self._pending, change)
+            _add(self._pending, change)
             self.wal_pages += 2 + change.size // PAGE
         else:
             self._settled(rows)
@@ -197,12 +197,6 @@ class Database:
             self.wal_pages += 1 + (len(key) if row is None else len(key) + len(row[2])) // PAGE
         self._pending.clear()
         self._logged = self._logged_bytes = 0
-
-    def _add_to(self, rows: dict[str, Row | None], change: Change) -> None:
-        for key in change.deletes:
-            rows[key] = None
-        for row in change.puts:
-            rows[row[0]] = row
 
     def _guards_hold(self, guards: Mapping[str, int]) -> bool:
         """Whether every key has its revision; within a transaction. Raises: `sqlite3.Error`.
@@ -279,7 +273,7 @@ class Database:
         query = "SELECT revision, change FROM log WHERE revision > ? ORDER BY revision"
         for revision, data in execute(query, (self.newest,)).fetchall():
             change = Change({}, *unpack_change(data, revision))
-            self._add_to(self._pending, change)
+            _add(self._pending, change)
             self.newest = revision
             self._logged += 1
             self._logged_bytes += change.size
@@ -308,6 +302,14 @@ class Database:
         except sqlite3.Error as error:
             self._in_doubt = True
             raise InDoubt(f"ROLLBACK on {self.path} failed: {error}") from error
+
+
+def _add(rows: dict[str, Row | None], change: Change) -> None:
+    """Add what a change writes to what is to be moved (None: deleted) into `item`."""
+    for key in change.deletes:
+        rows[key] = None
+    for row in change.puts:
+        rows[row[0]] = row
 
 
 def _not_applied(path: Path, error: sqlite3.Error) -> StoreError:

@@ -43,9 +43,8 @@ class Change:
         self.guards = guards
         self.puts = puts
         self.deletes = deletes
-        self.size = sum([len(key) + len(value) for key, _, value in puts]) + sum(
-            [len(key) for key in deletes]
-        )
+        self.size = sum([len(key) + len(value) for key, _, value in puts])
+        self.size += sum([len(key) for key in deletes])
         """Of what it writes: bytes of the values, characters of the keys."""
 
     @property
