@@ -36,7 +36,7 @@ class Grown:
     @property
     def address(self) -> str:
         """Where it is asked."""
-        host, port = self.keepers.addresses[0]
+        host, port = self.keepers.address
         return f"{host}:{port}"
 
 
@@ -46,7 +46,7 @@ def run() -> None:
         ("znodes", "bytes each, start in", znodes, (1_000, 10_000, 100_000)),
         ("watches", "bytes each", watches, (1_000, 10_000, 100_000)),
         ("sessions", "bytes each, opened in", sessions, (100, 1_000, 10_000)),
-        ("keepers", "over one etcd", keepers, (1, 2, 4)),
+        ("keepers", "over an etcd of their own", keepers, (1, 2, 4)),
     ):
         print(f"{name:10s} {'get 8 x 32 a second':>34s} {'set 8 x 32 a second':>34s}   {also}")
         with wider(), ExitStack() as stack:

@@ -25,6 +25,7 @@ from kazoo.exceptions import (
 from kazoo.handlers.threading import KazooTimeoutError
 
 from tests.keepers import Keepers
+from tests.processes import wait_for
 from tests.proxy import TcpProxy
 from tests.servers import four_letter_word
 
@@ -207,10 +208,7 @@ def test_a_long_mixed_load(url: str, caplog: pytest.LogCaptureFixture) -> None:
         for name in ("zk_parkeeper_connections_crashed", "zk_parkeeper_slow_readers_cut_off"):
             assert re.search(rf"^{name}\t0$", answer, re.MULTILINE), name
         # The last cut comes just before the clients stop: who could not say goodbye leaves its session to its timeout.
-        until = time.perf_counter() + 2 * TIMEOUT
-        while ephemerals(keepers) and time.perf_counter() < until:
-            time.sleep(0.5)
-        assert ephemerals(keepers) == 0
+        wait_for(lambda: ephemerals(keepers) == 0, "no ephemeral is left", 2 * TIMEOUT)
         assert "Traceback" not in keepers.members[0].tail(limit=1 << 22)
         with_care.stop()
         with_care.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -19,17 +20,14 @@ from tests.store.writers import writers
 
 
 class Settlings:
-    """How often the store has tried to settle by itself, soon after a commit."""
+    """How it went each time the store settled by itself, soon after a commit or when it was closed."""
 
     def __init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[StoreError | None](1000)
 
     def over(self, error: StoreError | None) -> None:
-        """In the event loop, or on a thread of it."""
-        if trio.lowlevel.in_trio_run():
-            self._send.send_nowait(error)
-        else:
-            trio.from_thread.run_sync(self._send.send_nowait, error)
+        """On a thread of the event loop."""
+        trio.from_thread.run_sync(self._send.send_nowait, error)
 
     def none(self) -> bool:
         """Whether there was no further one."""
@@ -42,20 +40,27 @@ class Settlings:
 
 @pytest.fixture
 def settlings(monkeypatch: pytest.MonkeyPatch) -> Settlings:
-    seen = Settlings()
+    made = Settlings()
     settle = Database.settle
 
     def watched(self: Database) -> None:
         try:
             settle(self)
         except StoreError as error:
-            seen.over(error)
+            made.over(error)
             raise
-        seen.over(None)
+        made.over(None)
 
     monkeypatch.setattr(Database, "settle", watched)
     monkeypatch.setattr(sqlite, "SETTLE_SECONDS", 0.05)
-    return seen
+    return made
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    """Pass the scheduler until it happened."""
+    with trio.fail_after(10):
+        while not happened():
+            await trio.lowlevel.checkpoint()
 
 
 def seen(path: Path) -> list[tuple]:
@@ -78,7 +83,7 @@ def test_soon_is_what_the_readme_says() -> None:
 
 
 async def test_other_programs_see_it_soon_when_the_store_is_opened_anew(
-    store: SqliteStore, path: Path, settlings: Settlings, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, path: Path, settlings: Settlings
 ) -> None:
     """While the settling of before still sleeps; and what a kill has left, without any commit."""
     one, _ = await writers(store)
@@ -101,17 +106,19 @@ async def test_other_programs_see_it_soon_when_the_store_is_opened_anew(
 async def test_settling_waits_for_a_commit_under_way(store: SqliteStore, settlings: Settlings) -> None:
     """Two threads at one connection would be one too many; and a store that is closed meanwhile settles no more."""
     one, _ = await writers(store)
-    while not (await settlings.next() is None and store._database is not None and store._database.is_settled):
-        pass
+    await until(lambda: store._settling is None)
+    while not settlings.none():
+        await settlings.next()
     await one.commit({"data/a": b"1"})
     async with store._lock:
-        await trio.sleep(4 * sqlite.SETTLE_SECONDS)
+        await until(lambda: store._lock.statistics().tasks_waiting == 1)
         assert settlings.none()
     assert await settlings.next() is None
+    await until(lambda: store._settling is None)
     await one.commit({"data/a": b"2"})
     await store.aclose()
     assert await settlings.next() is None  # that of `aclose`
-    await trio.sleep(4 * sqlite.SETTLE_SECONDS)
+    await until(lambda: store._settling is None)
     assert settlings.none()
 
 
