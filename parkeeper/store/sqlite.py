@@ -333,20 +333,25 @@ class SqliteStore:
         try:
             while self._is_open(database) and not database.is_settled:
                 await trio.sleep(SETTLE_SECONDS)
-                async with self._lock:
-                    if not self._is_open(database):
-                        return
-                    try:
-                        await trio.to_thread.run_sync(database.settle, limiter=self._writing_thread)
-                    except InDoubt as error:
-                        self._break(error)
-                    except StoreError as error:
-                        if not told:
-                            _log.warning("%s; until it succeeds other programs see old items", error)
-                        told = True
+                try:
+                    await self._settle_once(database)
+                except StoreError as error:
+                    if not told:
+                        _log.warning("%s; until it succeeds other programs see old items", error)
+                    told = True
         finally:
             if self._settling is database:
                 self._settling = None
+
+    async def _settle_once(self, database: Database) -> None:
+        """On a thread, no commit meanwhile. Raises: as `Database.settle`, but for `InDoubt`."""
+        async with self._lock:
+            if not self._is_open(database):
+                return
+            try:
+                await trio.to_thread.run_sync(database.settle, limiter=self._writing_thread)
+            except InDoubt as error:
+                self._break(error)
 
     def _is_open(self, database: Database) -> bool:
         return self._database is database and self._doubt is None
