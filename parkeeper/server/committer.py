@@ -149,6 +149,8 @@ class Committer:
         """Commit what was submitted since `hold`: here and now if nothing has to be waited for, else in the task.
 
         Returns: whether nothing is under way now; never over a store with a network before it.
+
+        Raises: `Ended`.
         """
         self._held = False
         if self._prompt is not None and self._idle.is_set():
@@ -212,7 +214,10 @@ class Committer:
             at_once, self._at_once = self._at_once, False
             batch = self._planner.next(at_once)
             if batch is not None:
-                await self._finish(batch)
+                prompt = self._prompt if not self._replica.registry.turns else None
+                fits = prompt is not None and len(batch.planned) <= prompt.ready()
+                if prompt is None or not fits or not self._commit_now(prompt, batch):
+                    await self._finish(batch)
             elif self._planner.held:
                 with trio.move_on_after(HELD):
                     await self._wake.wait()
@@ -236,7 +241,10 @@ class Committer:
         return False
 
     def _commit_now(self, store: PromptStore, batch: Batch[Request]) -> bool:
-        """Commit a batch, or confirm it if it changes nothing; False: not without waiting, and nothing is done."""
+        """Commit a batch, or confirm it if it changes nothing; False: not without waiting, and nothing is done.
+
+        The commit is applied while the store brings it to the disk, and told after that. Raises: `Ended`.
+        """
         try:
             if batch.changes_nothing:
                 if store.head_now() != self._replica.revision:
@@ -251,10 +259,15 @@ class Committer:
         if receipt is None:
             return False
         self._applier.expect(own)
-        self._happened(own, receipt)
+        try:
+            self._happened(own, receipt, store.durable)
+        except InDoubt as error:
+            raise Ended(f"the store may have lost a commit: {error}") from error
         self._committed(batch)
         if receipt.revision > self._replica.revision:
-            self._idle = trio.Event()  # other keepers' commits are applied before it: the task waits for them
+            # Other keepers' commits are applied before it: the task waits for them.
+            if self._idle.is_set():
+                self._idle = trio.Event()
             self._wake.set()
         return True
 
@@ -337,14 +350,21 @@ class Committer:
         self._happened(own, receipt)
         return receipt
 
-    def _happened(self, own: OwnCommit, receipt: Receipt) -> None:
-        """Our head has moved; the commit is applied if its turn has come."""
+    def _happened(self, own: OwnCommit, receipt: Receipt, durable: Callable[[], None] | None = None) -> None:
+        """Our head has moved; the commit is applied if its turn has come, and told once it is durable.
+
+        Raises: what `durable` raises; nobody is told then.
+        """
         self.head, self.head_rev = own.head, receipt.revision
         self._flusher.hold()
         try:
             self._applier.answered(own, receipt)
-        finally:
-            self._flusher.let_go(at_once=not self._in_place or not self._planner)
+            if durable is not None:
+                durable()
+        except BaseException:
+            self._flusher.forswear()
+            raise
+        self._flusher.let_go(at_once=not self._in_place or not self._planner)
 
     async def _catch_up(self, failed: GuardFailed, seen: int) -> None:
         """Another keeper was first: see what it did. Raises: `Ended` if there is nothing to see."""

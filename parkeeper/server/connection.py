@@ -161,6 +161,13 @@ class Connection:
         self.stats.server.crashed += 1
         self.cut("an error of ours")
 
+    def forsworn(self) -> None:
+        """What it has to say may not be true (`parkeeper.server.flusher.Flushable`)."""
+        self.dirty = False
+        if not self._left:
+            self._outbox.discard()
+            self.cut("what it would be told may be lost")
+
     # Its own life.
 
     async def run(self) -> None:

@@ -124,6 +124,7 @@ class Sender:
             await trio.lowlevel.checkpoint_if_cancelled()
             receipt = self._prompt.commit_now(commit)
             if receipt is not None:
+                self._prompt.durable()
                 return receipt
         with trio.move_on_after(limit):
             return await self._store.commit(commit)

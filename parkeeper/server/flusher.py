@@ -1,6 +1,7 @@
 """One task that sends what applying a commit left in many outboxes.
 
-Applying never sends: it encodes and marks connections dirty. This task (or the committer, by `let_go`) answers the
+Applying never sends: it encodes and marks connections dirty (so what was applied can still be kept back, should it
+turn out not to be durable). This task (or the committer, by `let_go`) answers the
 reads that waited for the commit and sends, in slices of a millisecond, so that one write that 10,000 connections watch
 does not stop the keeper; each connection stands behind its own barrier, so that none can end the task that serves
 them all.
@@ -34,6 +35,10 @@ class Flushable(Protocol):
 
     def crashed(self, fault: Exception) -> None:
         """`flush` raised: end this connection only."""
+        ...
+
+    def forsworn(self) -> None:
+        """What it has to say may not be true: end at once, with nothing of that sent."""
         ...
 
 
@@ -72,6 +77,12 @@ class Flusher:
             self._slice()
         if self._dirty:
             self._wake.set()
+
+    def forswear(self) -> None:
+        """Let nothing go of what was marked since `hold` or before: what it tells may not be true."""
+        self._held = False
+        while self._dirty:
+            self._dirty.popleft().forsworn()
 
     async def run(self) -> None:
         """Flush for ever."""

@@ -122,7 +122,8 @@ class Incarnation:
             return
         if not self._reason:
             self._reason = reason
-        self.services = None  # whoever comes now is turned away
+        self.services = None  # whoever comes now is turned away,
+        self.membership.end()  # and whoever is here is not served any more
         self._around.serving.become(State.APART)
         self._scope.cancel(reason)
 
@@ -272,10 +273,10 @@ class Incarnation:
             self._bury_predecessors()
         for task in (self.committer.run, self.membership.run, self._watch_deadline, self._syncer.run):
             nursery.start_soon(self._guarded, task)
-        for task in (expiry.run, self.janitor.run, self.flusher.run):
+        for task in (self.janitor.run, self.flusher.run):
             nursery.start_soon(task)
-        if readiness is not None:
-            nursery.start_soon(readiness.run)
+        for task in (expiry.run, *([] if readiness is None else [readiness.run])):
+            nursery.start_soon(self._guarded, task)  # (they have commits made at once)
         self.services = Services(
             options=options,
             replica=self.replica,

@@ -92,6 +92,7 @@ class Membership:
         self._heard: dict[int, float] = {}
         self._declaring: set[int] = set()
         self._skewed: set[int] = set()
+        self._over = False
         self._trouble = Trouble(log, "a beat did not come back; trying again", "beats come back again")
 
     def item(self) -> bytes:
@@ -113,6 +114,11 @@ class Membership:
         self.acknowledged = self._revision = revision
         self.deadline = started + self._ttl
         self._last_back = trio.current_time()
+
+    def end(self) -> None:
+        """Serve nobody any more, whatever beat comes back."""
+        self._over = True
+        self.deadline = min(self.deadline, math.nextafter(trio.current_time(), -math.inf))
 
     async def run(self) -> None:
         """Beat for ever. Raises: `Ended` when we were declared dead."""
@@ -204,7 +210,8 @@ class Membership:
         for each in reached:
             deadline = self._started.pop(each) + self._ttl
             self._reached.set()
-            self.deadline = max(self.deadline, deadline)
+            if not self._over:
+                self.deadline = max(self.deadline, deadline)
 
     def _heard_of(self, other: int) -> None:
         self._silence[other] = 0.0

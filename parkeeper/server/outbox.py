@@ -102,6 +102,12 @@ class Outbox:
             self.blocked = True
             self._wake.set()
 
+    def discard(self) -> None:
+        """Send nothing more of what was put."""
+        self.sealed = True
+        self.size -= sum(map(len, self._packets))
+        self._packets.clear()
+
     async def drain(self) -> None:
         """The writer task: sends what `flush_now` could not, until it is cancelled or the peer is gone."""
         while True:

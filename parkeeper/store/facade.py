@@ -224,7 +224,8 @@ class Store(Protocol):
 class PromptStore(Protocol):
     """What a store with `StoreLimits.inline` may offer besides: a commit and a read by a plain call.
 
-    Both are what `Store.commit` and `Store.head` are otherwise, and may be called between two steps of those.
+    Both are what `Store.commit` and `Store.head` are otherwise, and may be called between two steps of those. A commit
+    is made in two steps: after the first it is true and may be applied, after the second others may be told.
     """
 
     def ready(self) -> int:
@@ -234,8 +235,17 @@ class PromptStore(Protocol):
     def commit_now(self, commit: Commit) -> Receipt | None:
         """Apply a commit atomically; None, with nothing done, if that has to wait for something.
 
+        Before another step of the scheduler, and before anybody is told of it, `durable` has to be called.
+
         Raises: `GuardFailed`, `NotApplied`, `Unavailable`, `Rejected`, `InDoubt`; a store that is in doubt stays so
         until it is opened anew.
+        """
+        ...
+
+    def durable(self) -> None:
+        """Wait, without letting others have a turn, until what `commit_now` committed can't be lost any more.
+
+        Raises: `InDoubt`: it may be lost. The store stays in doubt.
         """
         ...
 

@@ -111,6 +111,9 @@ class MemoryStore:
         """Always possible (`parkeeper.store.facade.PromptStore`)."""
         return self._commit(commit)
 
+    def durable(self) -> None:
+        """As durable as memory is."""
+
     def _commit(self, commit: Commit) -> Receipt:
         self._bounds.check(commit)
         if not self.server.holds(commit.guards, self.layout):

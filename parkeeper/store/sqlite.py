@@ -173,7 +173,24 @@ class SqliteStore:
             return None
         database = self._writable()
         change = change_of(commit, self.layout, self.history.last + 1)
-        return self._made(commit, self._inline(database, change)) if database.is_logged(change) else None
+        if not database.is_logged(change):
+            return None
+        try:
+            happened = database.begin(change, self.history.last + 1)
+        except InDoubt as error:
+            self._break(error)
+            raise
+        return self._made(commit, happened)
+
+    def durable(self) -> None:
+        """Wait for the disk."""
+        database = self._writable()
+        try:
+            database.finish()
+        except InDoubt as error:
+            self._break(error)
+            raise
+        self._over(database, learn=True)
 
     def _free(self) -> bool:
         """Whether nobody is at the file, and a commit that goes to the log would be made inline."""

@@ -1,9 +1,13 @@
 """The file of the sqlite store: a table of items and a log, transactions that survive a power cut, and a lock. Synchronous.
 
-Two connections. One reads and commits: write-ahead log, `synchronous=FULL`, so every COMMIT ends in an fsync of
-that; it never checkpoints (that would make some commits take 15 ms and more). The other does nothing but
-checkpoint, from a thread. A lock file beside the database keeps a second process out; the kernel drops it with
-the process, however that ends. Other programs may read the file at any time.
+Two connections. One reads and commits, to a write-ahead log; it never checkpoints (that would make some commits take
+15 ms and more). The other does nothing but checkpoint, from a thread. A lock file beside the database keeps a second
+process out; the kernel drops it with the process, however that ends. Other programs may read the file at any time.
+
+A commit is two steps: `begin` makes it true and has the log brought to the disk in the background, `finish` waits for
+that (`parkeeper.store.sqlite_sync`; where there is none COMMIT waits). In between it may be applied, and nobody may be
+told. A log that could not be brought to the disk may have a hole, and what is written behind a hole is lost as well: so
+nothing goes on with it. Closing and opening move what it holds into the database, and it starts anew.
 
 `item` holds key (see `parkeeper.store.keys`), value and the revision that wrote it. A small change does not touch
 it: it is committed as one row of `log` (`parkeeper.store.sqlite_log`), and what the log holds is pending, kept in
@@ -37,7 +41,7 @@ TOGETHER: Final = 32  # guards looked up, or rows written, by one statement; SQL
 LOGGED_BYTES = 64 << 10  # keys and values of a change that goes to the log; a larger one settles
 LOG_ROWS = 512  # changes
 LOG_BYTES = 4 << 20  # of all of them
-PENDING_ROWS = 512  # keys
+PENDING_ROWS = 1024  # keys; full all the time with 512, while 64 connections write behind as many creates
 KNOWN = 8192  # keys whose revision in `item` is remembered,
 KNOWN_LENGTH = 256  # if they are not longer
 
@@ -58,7 +62,7 @@ class Database:
 
     Attributes:
         wal_pages: pages written to the write-ahead log since the last checkpoint began; an estimate from above.
-        seconds: that the last COMMIT took, which is mostly the disk's.
+        seconds: that the last commit had to wait for the disk.
         newest: the highest revision ever given.
 
     Raises:
@@ -79,7 +83,7 @@ class Database:
         self._logged_bytes = 0
         self._in_doubt = False
         with contextlib.ExitStack() as stack:
-            self._committing, self._checkpointing = open_file(path, stack)
+            self._committing, self._checkpointing, self._sync = open_file(path, stack)
             try:
                 self._read_log()
             except sqlite3.Error as error:
@@ -132,7 +136,7 @@ class Database:
         )
 
     def transact(self, change: Change, revision: int) -> bool:
-        """Write in one transaction if every guarded key has its revision.
+        """Write in one transaction if every guarded key has its revision; then it is durable.
 
         Returns: False if a guard failed; nothing is changed then.
 
@@ -140,21 +144,39 @@ class Database:
             NotApplied: another program holds a lock on the file.
             Rejected: the disk or the file is full.
             Unavailable: an error of the disk, before anything was committed.
-            InDoubt: COMMIT failed, now or earlier: the transaction may hold. Close it, and open the file anew.
+            InDoubt: COMMIT or the sync failed, now or earlier: the transaction may hold. Close it, and open the file
+                anew.
         """
-        return self._commit(change, revision, self.is_logged(change))
+        return self._commit(change, revision, self.is_logged(change), in_background=False)
+
+    def begin(self, change: Change, revision: int) -> bool:
+        """The same, but that nobody may be told before `finish`. Returns and raises: as `transact`."""
+        return self._commit(change, revision, self.is_logged(change), in_background=True)
+
+    def finish(self) -> None:
+        """Wait until all that was begun is durable. Raises: `InDoubt`."""
+        if self._sync is None:
+            return
+        started = perf_counter()
+        try:
+            self._sync.finish()
+        except OSError as error:
+            self._in_doubt = True
+            raise InDoubt(f"{self.path} could not be brought to the disk: {error}") from error
+        self.seconds += perf_counter() - started
 
     def settle(self) -> None:
         """Move all that is pending into `item`. Raises: as `transact`."""
         if self._logged:
-            self._commit(_NOTHING, self.newest, logged=False)
+            self._commit(_NOTHING, self.newest, logged=False, in_background=False)
 
-    def _commit(self, change: Change, revision: int, logged: bool) -> bool:
+    def _commit(self, change: Change, revision: int, logged: bool, in_background: bool) -> bool:
         """The transaction of a change, to the log or together with all that is pending; False: a guard failed.
 
         From COMMIT on it is in doubt until memory tells what the file tells, whatever is raised in between: what is
         pending, settled later, would put old rows over those of a commit that held.
         """
+        self.finish()
         if self._in_doubt:
             raise InDoubt(f"a transaction on {self.path} may hold or not")
         execute = self._committing.execute
@@ -179,6 +201,8 @@ class Database:
         finally:
             if not self._in_doubt:
                 self._roll_back()
+        if self._sync is not None:
+            self._sync.begin(in_background)
         self.newest = revision
         if logged:
             self._logged += 1
@@ -188,6 +212,8 @@ class Database:
         else:
             self._settled(rows)
         self._in_doubt = False
+        if not in_background:
+            self.finish()
         return True
 
     def _settled(self, rows: Mapping[str, Row | None]) -> None:

@@ -12,18 +12,21 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from parkeeper.errors import AccessDenied, Incompatible, StoreError, Unavailable
+from parkeeper.store import sqlite_sync
+from parkeeper.store.sqlite_sync import FileSync
 
 APPLICATION = 0x7061726B  # "park"
 FORMAT = 2  # 1 had no log
 MODE = 0o600  # `meta` holds the secret that session passwords are made with
 WAL_SIZE_LIMIT = 64 << 20
 
+NORMAL: Final = 1  # a COMMIT is written; checkpoints sync what they move, and what it is moved to
+FULL: Final = 2  # every COMMIT ends in an fsync as well
 _PRAGMAS: Final = (
     ("journal_mode", "wal"),
-    ("synchronous", 2),
     ("wal_autocheckpoint", 0),
     ("fullfsync", 1),
     ("checkpoint_fullfsync", 1),
@@ -62,21 +65,39 @@ _PASSING: Final = frozenset(
 """What may be otherwise in a while: a file that is opened anew while descriptors or room lack is not the wrong one."""
 
 
-def open_file(path: Path, stack: contextlib.ExitStack) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+class Opened(NamedTuple):
+    """What is open.
+
+    Args:
+        committing: the connection that reads and commits.
+        checkpointing: the one that does nothing but checkpoint; closed last.
+        sync: what makes commits durable, if they don't by themselves.
+    """
+
+    committing: sqlite3.Connection
+    checkpointing: sqlite3.Connection
+    sync: FileSync | None
+
+
+def open_file(path: Path, stack: contextlib.ExitStack) -> Opened:
     """Open it, making it if need be; `stack` closes all of it. See `Database` for the errors.
 
-    Returns: the connection that reads and commits, and the one that checkpoints.
+    What a kill, or a disk that failed, left in the write-ahead log is made durable before anybody is told of it: moved
+    into the database, and what other programs' reads keep there is synced.
     """
     try:
         stack.callback(os.close, _lock(path))
         _create(path)
-        committing = stack.enter_context(contextlib.closing(_connect(path)))
-        found = _check_owner(committing, path)  # before anything is changed in it
-        _set_pragmas(committing, path)
-        if found != FORMAT:
-            _make_tables(committing, _FROM_1 if found else _SCHEMA)
         checkpointing = stack.enter_context(contextlib.closing(_connect(path)))
-        _set_pragmas(checkpointing, path)
+        found = _check_owner(checkpointing, path)  # before anything is changed in it
+        _set_pragmas(checkpointing, path, FULL)
+        if found != FORMAT:
+            _make_tables(checkpointing, _FROM_1 if found else _SCHEMA)
+        committing = stack.enter_context(contextlib.closing(_connect(path)))
+        in_background = sqlite_sync.available()
+        _set_pragmas(committing, path, NORMAL if in_background else FULL)
+        checkpointing.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        sync = _sync_log(path, stack) if in_background else None
         _sync_directory(path)
     except PermissionError as error:
         raise AccessDenied(f"{error.filename}: {error.strerror}") from error
@@ -86,7 +107,16 @@ def open_file(path: Path, stack: contextlib.ExitStack) -> tuple[sqlite3.Connecti
         raise Incompatible(f"cannot use {path}: {error.strerror}") from error
     except sqlite3.Error as error:
         raise not_opened(path, error) from error
-    return committing, checkpointing
+    return Opened(committing, checkpointing, sync)
+
+
+def _sync_log(path: Path, stack: contextlib.ExitStack) -> FileSync:
+    """What syncs the write-ahead log, which is there as long as a connection is open; synced for the first time."""
+    sync = FileSync(path.with_name(f"{path.name}-wal"))
+    stack.callback(sync.close)
+    sync.begin(in_background=False)
+    sync.finish()
+    return sync
 
 
 def _lock(path: Path) -> int:
@@ -114,8 +144,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
 
 
-def _set_pragmas(connection: sqlite3.Connection, path: Path) -> None:
-    for name, wanted in _PRAGMAS:
+def _set_pragmas(connection: sqlite3.Connection, path: Path, synchronous: int) -> None:
+    for name, wanted in (*_PRAGMAS, ("synchronous", synchronous)):
         connection.execute(f"PRAGMA {name} = {wanted}")
         found = connection.execute(f"PRAGMA {name}").fetchone()[0]
         if found != wanted:

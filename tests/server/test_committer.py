@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from time import perf_counter
 
 import pytest
@@ -214,20 +215,27 @@ class Lengthy(GatedStore):
 
 
 @sleeping
-async def test_commits_at_a_rounds_end_leave_the_rest_to_the_task(by_task) -> None:
+async def test_commits_at_a_rounds_end_leave_the_rest_to_the_task(nursery: trio.Nursery) -> None:
     """Others have a turn after a millisecond; the order of effect is that of arrival all the same."""
     many = 40
+
+    async def look_on(seen: list[int]) -> None:
+        while True:
+            seen.append(stats_of(there).commits)
+            await trio.lowlevel.checkpoint()
+
     async with stage(Limits(batch=1), sockets=True, store=Lengthy()) as there:
         client = await there.client()
         await client.send(create(1, "/a"))
         await client.answer()
-        by_task()
         commits = stats_of(there).commits
+        nursery.start_soon(look_on, seen := [])
         await client.send(*(set_data(xid, "/a", b"x", xid) for xid in range(many)))
         answers = await client.answers(many)
         assert [(each.xid, each.err) for each in answers] == [(xid, 0) for xid in range(many)]
         assert stats_of(there).commits == commits + many
-        assert 0 < by_task() < many
+        stretches = [after - before for before, after in pairwise(seen)]
+        assert 1 < max(stretches) < many // 2  # (a few in the round, then the task goes on one by one)
 
 
 class Hesitant(GatedStore):

@@ -32,6 +32,9 @@ class Peer:
     def crashed(self, fault: Exception) -> None:
         self.log.append(f"{self.name}: {fault}")
 
+    def forsworn(self) -> None:
+        self.log.append(f"{self.name} forsworn")
+
 
 async def test_connections_are_flushed_once_each_in_order():
     """Marking twice before the flusher comes is marking once; a new mark is a new flush."""
@@ -148,3 +151,21 @@ async def test_a_fault_in_who_is_flushed_at_once_is_its_own():
         flusher.let_go(at_once=True)
         await trio.testing.wait_all_tasks_blocked()
         assert log == ["one", "bad", "bad: no", "one"]
+
+
+async def test_what_is_forsworn_is_never_flushed():
+    """Whoever was marked is told so, once, and the next is flushed as ever."""
+    log: list[str] = []
+    flusher = Flusher()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(flusher.run)
+        flusher.mark(Peer("before", log))
+        flusher.hold()
+        flusher.mark(Peer("since", log))
+        flusher.forswear()
+        await trio.testing.wait_all_tasks_blocked()
+        assert log == ["before forsworn", "since forsworn"]
+        flusher.mark(Peer("after", log))
+        await trio.testing.wait_all_tasks_blocked()
+        assert log[2:] == ["after"]
+        nursery.cancel_scope.cancel()

@@ -63,6 +63,16 @@ async def test_the_deadline_moves_when_a_beat_is_reached(autojump_clock: MockClo
     assert member.membership.deadline == pytest.approx(started + TTL)
 
 
+async def test_the_deadline_moves_no_more_after_the_end(autojump_clock: MockClock) -> None:
+    """Nobody is served from then on, whatever beat comes back."""
+    member = Member()
+    revision = await member.beat(reached=False)
+    member.membership.end()
+    assert member.membership.deadline < trio.current_time()
+    member.membership.seen(1, revision)
+    assert member.membership.deadline < trio.current_time()
+
+
 @pytest.mark.parametrize("fault", [LoseAnswer(), Refuse(NotApplied)])
 async def test_a_beat_is_tried_until_its_fate_is_known(autojump_clock: MockClock, fault) -> None:
     """An answer that was lost is found in the store."""

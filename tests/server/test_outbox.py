@@ -38,6 +38,32 @@ async def kernel():
     await trio.aclose_forcefully(transport)
 
 
+async def test_what_is_discarded_is_not_sent(kernel):
+    """Nor is what comes later; what the writer task has taken already goes on."""
+    transport, peer = kernel
+    held = Box(transport, limit=1 << 20)
+    held.box.put(bytes(100_000))
+    held.box.flush_now()
+    assert held.box.blocked
+    rest = held.box.size
+    held.box.put(b"untrue")
+    held.box.discard()
+    assert held.box.size == rest
+    held.box.put(b"late")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(held.box.drain)
+        got = bytearray()
+        while len(got) < 100_000:
+            await trio.lowlevel.wait_readable(peer)
+            got += peer.recv(1 << 16)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert got == bytes(100_000)
+    assert (held.box.size, held.cuts) == (0, [])
+    with pytest.raises(BlockingIOError):
+        peer.recv(1)
+
+
 async def test_flush_now_sends_everything_in_one_piece(kernel):
     """Packets put one after the other are one segment, as a client reading once expects."""
     transport, peer = kernel

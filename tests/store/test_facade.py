@@ -120,7 +120,7 @@ async def test_sqlite_in_doubt_stays_so(tmp_path: Path, monkeypatch: pytest.Monk
         one, _ = await writers(store)
         plan = await one.plan({"node/a": b"1"})
         with monkeypatch.context() as patch:
-            patch.setattr(Database, "transact", fail)
+            patch.setattr(Database, "begin", fail)
             with pytest.raises(InDoubt):
                 store.commit_now(plan)
         with pytest.raises(InDoubt):

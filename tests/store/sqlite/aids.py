@@ -5,13 +5,15 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from parkeeper.errors import Cut
 from parkeeper.store.sqlite import SqliteStore
+from parkeeper.store.sqlite_sync import FileSync
 
 CHILD = [sys.executable, str(Path(__file__).with_name("child.py"))]
 ROOT = Path(__file__).parents[3]
@@ -42,3 +44,19 @@ def killed(path: Path, name: str) -> Path:
     for suffix in ("", "-wal"):
         shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
     return copy
+
+
+@contextmanager
+def unsyncable(sync: FileSync) -> Iterator[None]:
+    """What it syncs meanwhile is a device that can't be synced."""
+    descriptor = sync._descriptor
+    kept, other = os.dup(descriptor), os.open("/dev/null", os.O_RDWR)
+    os.dup2(other, descriptor)
+    os.close(other)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.fstat(descriptor)  # (else the test closed it)
+            os.dup2(kept, descriptor)
+        os.close(kept)

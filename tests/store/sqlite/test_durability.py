@@ -15,24 +15,40 @@ from parkeeper.errors import (
     NotApplied,
     Rejected,
 )
+from parkeeper.store import sqlite_sync
 from parkeeper.store.facade import Head
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.sqlite_file import Database
-from parkeeper.store.sqlite_open import _set_pragmas
+from parkeeper.store.sqlite_open import FULL, _set_pragmas
 from tests.store.sqlite.aids import CHILD, ROOT, expect_cut, run_child
 from tests.store.writers import writers
 
 # --- what makes it durable ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("pragma", "value"),
-    [("synchronous", 2), ("journal_mode", "wal"), ("wal_autocheckpoint", 0), ("fullfsync", 1)],
-)
-async def test_pragmas_of_the_connection_that_commits(store: SqliteStore, pragma: str, value: object) -> None:
-    """Every COMMIT is synced (2 is FULL), into a log that no commit ever checkpoints."""
-    assert store._database is not None
-    assert store._database._committing.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+@pytest.mark.parametrize("in_background", [True, False])
+async def test_pragmas_of_the_connections(
+    path: Path, monkeypatch: pytest.MonkeyPatch, in_background: bool
+) -> None:
+    """Every COMMIT is synced, by SQLite (2 is FULL) or by us, into a log that no commit ever checkpoints."""
+    if not in_background:
+        monkeypatch.setattr(sqlite_sync, "available", lambda: False)
+    elif not sqlite_sync.available():
+        pytest.skip("another C library than glibc on 64 bits")
+    with closing(Database(path)) as database:
+        assert (database._sync is not None) == in_background
+        for connection, synchronous in (
+            (database._committing, 2 - in_background),
+            (database._checkpointing, 2),
+        ):
+            for pragma, value in (
+                ("synchronous", synchronous),
+                ("journal_mode", "wal"),
+                ("wal_autocheckpoint", 0),
+                ("fullfsync", 1),
+                ("checkpoint_fullfsync", 1),
+            ):
+                assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
 
 
 async def test_open_when_the_file_system_can_not_keep_a_log() -> None:
@@ -41,7 +57,7 @@ async def test_open_when_the_file_system_can_not_keep_a_log() -> None:
         closing(sqlite3.connect(":memory:")) as connection,
         pytest.raises(Incompatible, match="journal_mode"),
     ):
-        _set_pragmas(connection, Path(":memory:"))
+        _set_pragmas(connection, Path(":memory:"), FULL)
 
 
 async def test_commits_survive_a_restart(path: Path) -> None:
