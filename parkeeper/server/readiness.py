@@ -111,8 +111,8 @@ class Readiness:
         try:
             with self._epoll:
                 while True:
+                    woken = self._wakings.count + 1  # (only this task)
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
-                    woken = self._wakings.count
                     if self._round(self._epoll.poll(0, MOST)) and self._lingering.after_round():
                         self._linger(woken)
         finally:
@@ -157,7 +157,7 @@ class Readiness:
         """Further rounds, while they come soon and wake nobody.
 
         Args:
-            woken: how often a task had been woken before the first one.
+            woken: how often a task has been woken, if none was since this one waited: those have their turn first.
         """
         until = perf_counter() + lingering.LONGEST
         while self._wakings.count == woken:

@@ -352,17 +352,32 @@ async def test_rounds_follow_each_other_while_somebody_comes_soon(
     assert around.ended >= 51
 
 
+class Idle(trio.abc.Instrument):
+    """Calls something whenever the scheduler goes to sleep, so often, then something else. No task is woken for it."""
+
+    def __init__(self, call: Callable[[], object], times: int, then: Callable[[], object]) -> None:
+        self._calls = [then] + [call] * times
+
+    def before_io_wait(self, timeout: float) -> None:
+        if timeout > 0 and self._calls:
+            self._calls.pop()()
+
+
 async def test_moments_in_vain_become_rare(pairs, patient, monkeypatch: pytest.MonkeyPatch) -> None:
     """What came of them is said to whoever decides, and heeded."""
     monkeypatch.setattr(lingering, "WINDOW", 0.0)
     ours, theirs = pairs()
+    over, end = pairs()
+    idle = Idle(lambda: theirs.send(b"x"), 2 * lingering.FEWEST_ROUNDS, lambda: end.send(b"."))
     async with running(Around().readiness) as (readiness, nursery):
         nursery.start_soon(readiness.park, ours.fileno(), lambda: bool(ours.recv(1)))
-        for _ in range(2 * lingering.FEWEST_ROUNDS):
-            theirs.sendall(b"x")
-            await trio.testing.wait_all_tasks_blocked()
-    # After the first round one in vain, 8 without, another one in vain, and 6 of 16 without.
-    assert (readiness._lingering._pause, readiness._lingering._rounds) == (32, 10)
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(idle)
+        await trio.lowlevel.wait_readable(over)
+        trio.lowlevel.remove_instrument(idle)
+    # None after the first round (this task was woken before it), after the second one in vain, 8 without, another one in
+    # vain, and 5 of 16 without.
+    assert (readiness._lingering._pause, readiness._lingering._rounds) == (32, 11)
 
 
 async def test_no_moment_for_a_connection_that_has_left(pairs, patient) -> None:
@@ -391,3 +406,40 @@ async def test_no_moment_while_a_task_waits_for_its_turn(pairs, patient) -> None
         theirs.sendall(b"x")
         await come.wait()
         assert trio.current_time() - begun < lingering.WINDOW / 4
+
+
+async def test_no_moment_where_a_task_was_woken_before(pairs, patient) -> None:
+    """By others, in the same pass of the scheduler: it has its turn first."""
+    (ours, theirs), (over, end) = pairs(), pairs()
+    around = Around()
+
+    def wake() -> None:
+        theirs.send(b"x")
+        end.send(b".")
+
+    idle = Idle(lambda: None, 0, wake)
+    async with running(around.readiness) as (readiness, nursery):
+        nursery.start_soon(readiness.park, ours.fileno(), lambda: bool(ours.recv(1)))
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(idle)
+        begun = trio.current_time()
+        await trio.lowlevel.wait_readable(over)
+        trio.lowlevel.remove_instrument(idle)
+        await trio.testing.wait_all_tasks_blocked()
+        assert around.ended == 1
+        assert trio.current_time() - begun < lingering.WINDOW / 4
+
+
+async def test_wakings_are_counted_as_long_as_it_runs(pairs) -> None:
+    """Then its instrument is gone."""
+    readiness = Readiness()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(readiness.run)
+        await trio.testing.wait_all_tasks_blocked()
+        before = readiness._wakings.count
+        await trio.lowlevel.checkpoint()
+        assert readiness._wakings.count > before
+        nursery.cancel_scope.cancel()
+    before = readiness._wakings.count
+    await trio.lowlevel.checkpoint()
+    assert readiness._wakings.count == before
