@@ -49,13 +49,16 @@ class Flusher:
         self._dirty: deque[Flushable] = deque()
         self._wake = trio.Event()
         self._held = False
+        self._forsworn = False
 
     def __len__(self) -> int:
         return len(self._dirty)
 
     def mark(self, connection: Flushable) -> None:
         """Have a connection flushed soon. Never waits; marking twice is marking once."""
-        if not connection.dirty:
+        if self._forsworn:
+            connection.forsworn()
+        elif not connection.dirty:
             connection.dirty = True
             if not self._dirty and not self._held:
                 self._wake.set()
@@ -79,8 +82,8 @@ class Flusher:
             self._wake.set()
 
     def forswear(self) -> None:
-        """Let nothing go of what was marked since `hold` or before: what it tells may not be true."""
-        self._held = False
+        """Flush nobody any more, neither who was marked nor who will be: what they would tell may not be true."""
+        self._forsworn = True
         while self._dirty:
             self._dirty.popleft().forsworn()
 

@@ -97,6 +97,7 @@ class Opening:
                 self._attach(session)
             elif code == Code.SESSION_EXPIRED:
                 self._outbox.put(session_refused(self._read_only))
+                self._caller.eased()
             else:
                 log.error("opening session %#x was refused with %d", self._attachment.session, code)
             self.done.set()

@@ -271,12 +271,16 @@ class Incarnation:
         self._syncer = Syncer(self.committer.newest, applier)
         if not around.store.limits.shared:
             self._bury_predecessors()
-        for task in (self.committer.run, self.membership.run, self._watch_deadline, self._syncer.run):
+        # (expiry and readiness: they have commits made at a round's end)
+        ending: list[Callable[[], object]] = [
+            self.committer.run, self.membership.run, self._watch_deadline, self._syncer.run, expiry.run,
+        ]  # fmt: skip
+        if readiness is not None:
+            ending.append(readiness.run)
+        for task in ending:
             nursery.start_soon(self._guarded, task)
-        for task in (self.janitor.run, self.flusher.run):
-            nursery.start_soon(task)
-        for task in (expiry.run, *([] if readiness is None else [readiness.run])):
-            nursery.start_soon(self._guarded, task)  # (they have commits made at once)
+        for plain in (self.janitor.run, self.flusher.run):
+            nursery.start_soon(plain)
         self.services = Services(
             options=options,
             replica=self.replica,

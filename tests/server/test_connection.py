@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import socket
 import struct
 import weakref
 from itertools import pairwise
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from parkeeper.options import Limits
 from parkeeper.server import dispatch
-from parkeeper.server.connection import REQUESTS_AT_ONCE
+from parkeeper.server.connection import REQUESTS_AT_ONCE, Connection
 from parkeeper.server.transport import KernelSocket
 from parkeeper.wire.opcodes import OPERATIONS
 from tests.server.stage import create, get_data, request, set_data, stage, string
@@ -35,6 +36,28 @@ _REQUESTS = st.builds(
 
 either_way = pytest.mark.parametrize("sockets", [False, True], ids=["streams", "sockets"])
 """Over streams the reader waits by itself, over sockets it sleeps while `parkeeper.server.readiness` calls its turns."""
+
+
+async def test_what_it_has_to_say_is_forsworn():
+    """Nothing of it is sent, by whoever; it ends, and so does one that has something to say later."""
+    async with stage() as there:
+        ours, far = socket.socketpair()
+        far.setblocking(False)
+        transport = KernelSocket(ours, "10.0.0.1", 1)
+        connection, flusher = Connection(transport, there.services), there.services.flusher
+        for _ in range(2):
+            connection.notify(b"untrue")
+            flusher.forswear()
+            connection.flush()
+            connection._outbox.flush_now()
+            with pytest.raises(BlockingIOError):
+                far.recv(1)
+            assert (connection.dirty, len(flusher), connection._all.cancel_called) == (False, 0, True)
+        connection.leave()
+        connection.take_apart()
+        connection.forsworn()  # (the flusher may know it still)
+        far.close()
+        await trio.aclose_forcefully(transport)
 
 
 @either_way

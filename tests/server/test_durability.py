@@ -16,7 +16,18 @@ from parkeeper.errors import InDoubt
 from parkeeper.server.serving import State
 from parkeeper.store import sqlite, sqlite_sync
 from parkeeper.store.sqlite import SqliteStore
-from tests.server.stage import Answer, Client, GatedStore, Stage, create, get_data, set_data, stage
+from tests.server.stage import (
+    Answer,
+    Client,
+    GatedStore,
+    Stage,
+    connect_request,
+    create,
+    get_data,
+    request,
+    set_data,
+    stage,
+)
 from tests.store.sqlite.aids import unsyncable
 
 pytestmark = pytest.mark.skipif(
@@ -50,6 +61,60 @@ async def watching(there: Stage) -> tuple[Client, Client]:
     await watcher.send(get_data(1, "/a", watch=True))
     await watcher.answer()
     return writer, watcher
+
+
+async def test_nobody_is_served_from_that_moment_on() -> None:
+    """Not by a task either that has its turn before it hears that it is cancelled."""
+    store = Watched()
+    async with stage(sockets=True, store=store) as there:
+        writer, _ = await watching(there)
+        incarnation = there.keeper.incarnation
+        assert incarnation is not None
+        found: list[tuple[bool, int]] = []
+        become = there.keeper.serving.become
+
+        def apart(state: State) -> None:
+            if state is State.APART and not found:
+                found.append(
+                    (incarnation.membership.deadline < trio.current_time(), len(incarnation.flusher))
+                )
+            become(state)
+
+        there.keeper.serving.become = apart  # type: ignore[method-assign]
+
+        def fail() -> None:
+            store.look = None
+            raise InDoubt("the disk went up in smoke")
+
+        store.look = fail
+        await writer.send(set_data(2, "/a", b"1"))
+        assert await writer.ended()
+        assert found == [(True, 0)]
+
+
+async def test_a_refusal_that_rests_on_what_may_be_lost_is_told_nobody_either() -> None:
+    """A session that was closed in the same commit has not expired if that is lost."""
+    store = Watched()
+    async with stage(sockets=True, store=store) as there:
+        one, other, busy = await there.client(), there.call(), await there.client()
+        store.close_gate()
+        await busy.send(create(1, "/a"))
+        await trio.testing.wait_all_tasks_blocked()
+        await one.send(request(1, -11))
+        await trio.testing.wait_all_tasks_blocked()
+        await other.send(connect_request(session=one.session, password=one.password))
+        await trio.testing.wait_all_tasks_blocked()
+
+        def fail() -> None:
+            store.look = None
+            raise InDoubt("the disk went up in smoke")
+
+        store.look = fail
+        store.open_gate()
+        with trio.fail_after(5):
+            assert await other.ended()
+            assert await one.ended()
+        assert store.look is None
 
 
 async def serving(there: Stage) -> None:
