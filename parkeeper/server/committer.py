@@ -209,7 +209,8 @@ class Committer:
                 self._idle.set()
                 await self._wake.wait()
                 self._wake = trio.Event()
-                self._idle = trio.Event()
+                if self._idle.is_set():  # else somebody may wait for this one
+                    self._idle = trio.Event()
                 continue
             at_once, self._at_once = self._at_once, False
             batch = self._planner.next(at_once)

@@ -269,6 +269,34 @@ async def test_nothing_is_committed_at_a_rounds_end_beside_a_commit_under_way() 
         assert (changed.err, store.waiting) == (0, 0)
 
 
+class Small(GatedStore):
+    """A store that would rather have few writes in a commit by a plain call, and counts what it was to make durable."""
+
+    durables = 0
+
+    def durable(self) -> None:
+        """See `MemoryStore.durable`."""
+        self.durables += 1
+
+    def ready(self) -> int:
+        """See `MemoryStore.ready`."""
+        return 2
+
+
+async def test_the_task_commits_by_a_plain_call_what_fits(by_task) -> None:
+    """For readers that do not come in rounds; a larger batch goes the long way, and is made durable as well."""
+    async with stage(store=(store := Small())) as there:
+        client = await there.client()
+        await client.send(create(1, "/a"))
+        await client.answer()
+        by_task()
+        for xid, count, sent in ((2, 1, 0), (3, 2, 0), (5, 3, 1)):
+            store.durables = 0
+            await client.send(*(set_data(each, "/a", b"x") for each in range(xid, xid + count)))
+            assert [each.err for each in await client.answers(count)] == [0] * count
+            assert (by_task(), store.durables) == (sent, 1)
+
+
 @sleeping
 async def test_what_must_be_waited_for_is_the_tasks(by_task) -> None:
     """The store says that it cannot commit now: nothing is lost, and nobody is held up."""
@@ -345,31 +373,45 @@ async def test_a_refusal_at_a_rounds_end_is_not_answered_by_a_replica_that_lags(
 
 
 @sleeping
-async def test_a_commit_at_a_rounds_end_that_is_not_applied_is_not_settled(monkeypatch) -> None:
-    """From that moment on, and until it is applied: a clean stop waits for its answer."""
+async def test_a_commit_at_a_rounds_end_that_is_not_applied_is_not_settled(
+    monkeypatch, nursery: trio.Nursery
+) -> None:
+    """From that moment on, and until it is applied: a clean stop waits for its answer, and gets it.
+
+    Several times, for the scheduler shuffles who waits first.
+    """
     async with two_keepers() as (server, there, near, far):
         await far.send(create(1, "/b"))
         await far.answer()
         committer, readiness = incarnation_at(there).committer, there.services.readiness
         assert readiness is not None
-        await trio.testing.wait_all_tasks_blocked()
         server.delay = 0.05
-        await near.send(create(1, "/a"))
-        await near.answer()
         owed: list[bool] = []
+        settled: list[trio.Event] = []
+
+        async def stop(settled: trio.Event) -> None:
+            await committer.settled()
+            settled.set()
 
         def ends() -> bool:
             quiet = committer.let_go()
             if committer.head_rev > there.services.replica.revision:
                 owed.append(committer._idle.is_set() or quiet)
+                settled.append(trio.Event())
+                nursery.start_soon(stop, settled[-1])
             return quiet
 
         monkeypatch.setattr(readiness, "_ends", ends)
-        await far.send(set_data(2, "/b", b"2"))
-        await far.answer()
-        assert owed[0] is False
+        for xid in range(1, 9):
+            await near.send(create(xid, f"/a{xid}"))
+            await near.answer()
+            await far.send(set_data(xid, "/b", b"2"))
+            await far.answer()
+        assert owed
+        assert not any(owed)
         with trio.fail_after(5):
-            await committer.settled()
+            for each in settled:
+                await each.wait()
 
 
 @sleeping
