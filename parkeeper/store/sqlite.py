@@ -2,15 +2,15 @@
 
 **Inline or on a thread.** A hop to a thread costs a tenth of a millisecond and more, an fsync on a good disk no more
 than that: so a commit that goes to the log of the file (`parkeeper.store.sqlite_file`) is made right in the event loop
-while recent COMMITs took less than a millisecond. All others, and every checkpoint of the write-ahead log, go to a
+while recent ones had to wait for the disk for less than a millisecond. All others, and every checkpoint of the write-ahead log, go to a
 thread. (At one connection a hop to the thread for every commit halved the writes a second; checkpoints inline cost a
 p99 of 14 ms; settling a few hundred keys inline would stall the loop for 1.5 ms, 15 ms in a large file on a slow disk.)
 
 **Settling.** What is in the log is moved into the table of items by a commit that finds it full, or a second after it
 came, for other programs that read the table.
 
-**Doubt.** Any error from COMMIT leaves open whether the transaction holds; one was seen to come back after a
-kill. The store is then broken: writes stay in doubt, all else is unavailable, streams are cut, until it is closed
+**Doubt.** Any error from COMMIT, or from bringing it to the disk, leaves open whether the transaction holds; one was
+seen to come back after a kill. The store is then broken: writes stay in doubt, all else is unavailable, streams are cut, until it is closed
 and opened again, when the file tells what is true.
 """
 
@@ -85,7 +85,7 @@ class SqliteStore:
         self._checkpointing_thread = trio.CapacityLimiter(1)
         self._checkpoint_done: trio.Event | None = None
         self._settling: Database | None = None
-        self._seconds = 0.0  # running mean of what COMMIT took, over those that went to the log
+        self._seconds = 0.0  # running mean of what commits to the log waited for the disk
 
     def __repr__(self) -> str:
         state = (
@@ -319,7 +319,7 @@ class SqliteStore:
         """A transaction is over: have the write-ahead log moved when it is long, and what is pending before long.
 
         Args:
-            learn: it went to the log, and had a COMMIT, whose time counts.
+            learn: it went to the log and waited for the disk, which counts.
         """
         if learn:
             self._seconds += (database.seconds - self._seconds) / 8

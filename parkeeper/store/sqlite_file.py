@@ -7,7 +7,7 @@ process out; the kernel drops it with the process, however that ends. Other prog
 A commit is two steps: `begin` makes it true and has the log brought to the disk in the background, `finish` waits for
 that (`parkeeper.store.sqlite_sync`; where there is none COMMIT waits). In between it may be applied, and nobody may be
 told. A log that could not be brought to the disk may have a hole, and what is written behind a hole is lost as well: so
-nothing goes on with it. Closing and opening move what it holds into the database, and it starts anew.
+nothing goes on with it before it was opened anew, and with that written anew.
 
 `item` holds key (see `parkeeper.store.keys`), value and the revision that wrote it. A small change does not touch
 it: it is committed as one row of `log` (`parkeeper.store.sqlite_log`), and what the log holds is pending, kept in

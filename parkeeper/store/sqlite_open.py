@@ -82,8 +82,7 @@ class Opened(NamedTuple):
 def open_file(path: Path, stack: contextlib.ExitStack) -> Opened:
     """Open it, making it if need be; `stack` closes all of it. See `Database` for the errors.
 
-    What a kill, or a disk that failed, left in the write-ahead log is made durable before anybody is told of it: moved
-    into the database, and what other programs' reads keep there is synced.
+    What a kill or a disk that failed left in the write-ahead log is made durable before anybody is told of it.
     """
     try:
         stack.callback(os.close, _lock(path))
@@ -96,8 +95,7 @@ def open_file(path: Path, stack: contextlib.ExitStack) -> Opened:
         committing = stack.enter_context(contextlib.closing(_connect(path)))
         in_background = sqlite_sync.available()
         _set_pragmas(committing, path, NORMAL if in_background else FULL)
-        checkpointing.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        sync = _sync_log(path, stack) if in_background else None
+        sync = _sync_log(path, committing, stack) if in_background else None
         _sync_directory(path)
     except PermissionError as error:
         raise AccessDenied(f"{error.filename}: {error.strerror}") from error
@@ -110,12 +108,19 @@ def open_file(path: Path, stack: contextlib.ExitStack) -> Opened:
     return Opened(committing, checkpointing, sync)
 
 
-def _sync_log(path: Path, stack: contextlib.ExitStack) -> FileSync:
-    """What syncs the write-ahead log, which is there as long as a connection is open; synced for the first time."""
+def _sync_log(path: Path, committing: sqlite3.Connection, stack: contextlib.ExitStack) -> FileSync:
+    """What syncs the write-ahead log, which is there as long as a connection is open.
+
+    It is written anew first: if a sync of an earlier life failed it has a hole on the disk, and behind a hole everything
+    is lost. (Closing and opening begin another log only if no other program reads in this one.)
+    """
     sync = FileSync(path.with_name(f"{path.name}-wal"))
     stack.callback(sync.close)
-    sync.begin(in_background=False)
-    sync.finish()
+    committing.execute("BEGIN IMMEDIATE")  # no other program writes to it meanwhile
+    try:
+        sync.rewrite()
+    finally:
+        committing.execute("ROLLBACK")
     return sync
 
 

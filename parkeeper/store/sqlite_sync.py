@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Final
 PATIENCE: Final = 0.0002
 """Seconds of looking before going to sleep."""
 
+_PIECE: Final = 1 << 20
 _SIGEV_NONE: Final = 1
 _ROOM: Final = 256
 
@@ -59,8 +60,9 @@ class _ControlBlock(ctypes.Structure):
 
 
 def available() -> bool:
-    """Whether this is the C library that is written down here."""
-    return hasattr(_holding, "gnu_get_libc_version") and ctypes.sizeof(ctypes.c_void_p) == 8
+    """Whether this is the C library that is written down here. (Before 2.34 these calls were in another one, librt.)"""
+    names = ("gnu_get_libc_version", "aio_fsync", "aio_error", "aio_return", "aio_suspend")
+    return all(hasattr(_holding, name) for name in names) and ctypes.sizeof(ctypes.c_void_p) == 8
 
 
 class FileSync:
@@ -106,6 +108,18 @@ class FileSync:
         self._due = self._under_way = False
         if code:
             raise OSError(code, os.strerror(code))
+
+    def rewrite(self) -> None:
+        """Write what the file holds over itself, and wait until that is on the disk. Nobody else may write to it.
+
+        After a sync that failed the kernel takes for written what is not, and the next one succeeds. (PostgreSQL's
+        "fsyncgate"; LWN, "PostgreSQL's fsync() surprise".) Raises: as `finish`.
+        """
+        at = 0
+        while piece := os.pread(self._descriptor, _PIECE, at):
+            at += os.pwrite(self._descriptor, piece, at)
+        self.begin(in_background=False)
+        self.finish()
 
     def close(self) -> None:
         """Close the file, after what is under way; nobody wants to know how that ended."""

@@ -1,7 +1,11 @@
 """A file is brought to the disk in the background, and whoever waits for that hears when it is not."""
 
+import errno
 import os
+import sqlite3
 import sys
+from contextlib import closing
+from itertools import accumulate
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +18,7 @@ from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.sqlite_file import Database
 from parkeeper.store.sqlite_log import Change
 from parkeeper.store.sqlite_sync import FileSync
-from tests.store.sqlite.aids import killed, unsyncable
+from tests.store.sqlite.aids import unsyncable
 from tests.store.writers import writers
 
 pytestmark = pytest.mark.skipif(
@@ -184,17 +188,87 @@ def test_what_is_done_on_a_thread_is_synced_as_well(tmp_path: Path, settling: bo
     database.close()
 
 
-def test_opening_moves_what_is_in_the_write_ahead_log(tmp_path: Path) -> None:
-    """What was written there and never synced could be lost with all that is written behind it."""
+def test_what_is_synced_is_the_write_ahead_log(tmp_path: Path) -> None:
+    """And as long as the file is open it is that one; closing lets go of it."""
     path = tmp_path / "store.db"
     database = Database(path)
-    assert database.transact(put("a", 1, bytes(1 << 20)), 1)
-    left = killed(path, "left.db")
+    assert database._sync is not None
+    descriptor = database._sync._descriptor
+    for revision in (1, 2, 3):
+        assert database.transact(put("a", revision, bytes(100_000)), revision)
+        database.checkpoint()
+        log = path.with_name("store.db-wal").stat()
+        assert (os.fstat(descriptor).st_ino, os.fstat(descriptor).st_dev) == (log.st_ino, log.st_dev)
     database.close()
-    assert left.stat().st_size < 1 << 20
-    database = Database(left)
-    assert left.stat().st_size > 1 << 20
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_opening_writes_the_write_ahead_log_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync of an earlier life may have failed, and the next one would succeed with a hole left behind.
+
+    Also while another program reads, so that closing can't begin another log; and nobody writes to it meanwhile.
+    """
+    path = tmp_path / "store.db"
+    database = Database(path)
+    assert database.transact(put("a", 1, bytes(3 << 20)), 1)
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    assert reader.execute("SELECT count(*) FROM item").fetchone() == (1,)
     database.close()
+    log = path.with_name("store.db-wal")
+    before = log.read_bytes()
+    assert len(before) > 3 << 20
+    written: list[tuple[int, int]] = []
+    pwrite = os.pwrite
+
+    def watched(descriptor: int, data: bytes, at: int) -> int:
+        assert os.fstat(descriptor).st_ino == log.stat().st_ino
+        with (
+            closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as writer,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            writer.execute("BEGIN IMMEDIATE")
+        written.append((at, len(data) // 2))
+        return pwrite(descriptor, data[: len(data) // 2 + 1], at)  # (it may write less than it was given)
+
+    monkeypatch.setattr(os, "pwrite", watched)
+    database = Database(path)
+    assert sum(size + 1 for _, size in written) == len(before)
+    assert [at for at, _ in written] == [0, *accumulate(size + 1 for _, size in written)][:-1]
+    assert log.read_bytes() == before
+    assert database.rows("a") == [("a", 1, bytes(3 << 20))]
+    reader.close()
+    database.close()
+
+
+def test_opening_when_the_log_can_not_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is told of what may be lost, not even what was told before; and it can be tried again."""
+    path = tmp_path / "store.db"
+    Database(path).close()
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fail)
+        with pytest.raises(Unavailable, match="Input/output error"):
+            Database(path)
+    Database(path).close()
+
+
+def test_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """glibc had these calls elsewhere before 2.34; others have them and not the structure."""
+
+    class Library:
+        gnu_get_libc_version = aio_error = aio_return = aio_suspend = None
+
+    monkeypatch.setattr(sqlite_sync, "_holding", Library)
+    assert not sqlite_sync.available()
+    Library.aio_fsync = None  # type: ignore[attr-defined]
+    assert sqlite_sync.available()
+    del Library.gnu_get_libc_version
+    assert not sqlite_sync.available()
 
 
 # --- the store ------------------------------------------------------------------------------------------------
