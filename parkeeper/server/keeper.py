@@ -24,7 +24,7 @@ from parkeeper.server.apart import turn_away
 from parkeeper.server.barrier import serve
 from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.incarnation import Incarnation, Surroundings
-from parkeeper.server.listener import Admission, ClientListener, listen
+from parkeeper.server.listener import BACKLOG, Admission, ClientListener, listen
 from parkeeper.server.services import Services
 from parkeeper.server.serving import Serving, State
 from parkeeper.server.stats import ServerStats
@@ -122,7 +122,8 @@ class Keeper:
 
         Args:
             bind: host and port of each listener; host None: every address; port 0: one the kernel picks.
-            reuse_port: let several keepers listen on the same port.
+            reuse_port: let several keepers listen on the same port, each from when it serves for the first time: sooner
+                the kernel would give it clients, to be turned away, that another one serves already.
 
         Raises:
             OSError: a port is taken.
@@ -134,7 +135,7 @@ class Keeper:
         admission = Admission.by(self.options, self._rejected)
         listeners: list[ClientListener] = []
         for host, port in bind:
-            sockets = await listen(port, host, reuse_port=reuse_port)
+            sockets = await listen(port, host, reuse_port=reuse_port, backlog=None if reuse_port else BACKLOG)
             listeners += [ClientListener(sock, admission) for sock in sockets]
         self.bound = bound = [(each.host, each.port) for each in listeners]
         around = Surroundings(
@@ -143,8 +144,8 @@ class Keeper:
         )  # fmt: skip
         try:
             async with trio.open_nursery() as self._strangers, trio.open_nursery() as nursery:
-                nursery.start_soon(self._report_start, bound, task_status)
-                if listeners:
+                nursery.start_soon(self._begin, listeners if reuse_port else [], bound, task_status)
+                if listeners and not reuse_port:
                     nursery.start_soon(self._accept, listeners)
                 self._give_up = trio.current_time() + self.options.store_wait
                 await self._open(self.options.store_wait)
@@ -193,12 +194,20 @@ class Keeper:
     def _word(self, word: bytes) -> bytes | None:
         return self.words(word)
 
-    async def _report_start(
-        self, bound: list[tuple[str, int]], task_status: trio.TaskStatus[list[tuple[str, int]]]
+    async def _begin(
+        self,
+        late: list[ClientListener],
+        bound: list[tuple[str, int]],
+        task_status: trio.TaskStatus[list[tuple[str, int]]],
     ) -> None:
+        """When it serves for the first time: listen where that had to wait, and say so."""
         await self.serving.until(State.SERVING)
         self._served = True
+        for listener in late:
+            listener.listen()
         task_status.started(bound)
+        if late:
+            await self._accept(late)
 
     async def _live(self, around: Surroundings) -> None:
         self.incarnation = incarnation = Incarnation(around)

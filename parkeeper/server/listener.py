@@ -115,7 +115,7 @@ class ClientListener(trio.abc.Listener[Transport]):
     """Accepts clients on one listening socket.
 
     Args:
-        sock: listening; becomes non-blocking, and is ours to close.
+        sock: listening, or bound until `listen`; becomes non-blocking, and is ours to close.
         admission: who may come in.
         tls: None: plain TCP.
     """
@@ -127,6 +127,10 @@ class ClientListener(trio.abc.Listener[Transport]):
         self._tls = tls
         self._closed = False
         self.host, self.port = _host_and_port(sock.getsockname())
+
+    def listen(self) -> None:
+        """Listen, if the socket does not yet. Raises: `OSError`."""
+        self._sock.listen(BACKLOG)
 
     async def accept(self) -> Transport:
         """Wait for a client that may come in.

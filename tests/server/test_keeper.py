@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import trio
@@ -79,3 +80,28 @@ async def test_a_file_that_cannot_be_opened_again_is_waited_for(autojump_clock: 
         await group.serving(0)
         assert (stores[0].opens.failed, stores[0].opens.succeeded) == (4, 2)
         assert await group.move(client, 0)
+
+
+async def test_a_keeper_that_shares_its_port_listens_when_it_serves() -> None:
+    """Sooner it would get clients that another one of the port serves already, only to turn them away."""
+    store = FaultyStore(MemoryStore(MemoryServer()))
+    with store.opens.holding() as held:
+        keeper = Keeper(store, Options())
+        async with trio.open_nursery() as nursery:
+            bound: list[tuple[str, int]] = []
+
+            async def run() -> None:
+                bound.extend(await nursery.start(partial(keeper.run, [("127.0.0.1", 0)], reuse_port=True)))
+
+            async with trio.open_nursery() as starting:
+                starting.start_soon(run)
+                await trio.testing.wait_all_tasks_blocked()
+                (address,) = keeper.bound
+                with pytest.raises(OSError, match="all attempts to connect"):
+                    await trio.open_tcp_stream(*address)
+                held.set()
+            assert bound == [address]
+            async with await trio.open_tcp_stream(*address) as stream:
+                client = Client(stream)
+                await client.connect()
+            nursery.cancel_scope.cancel()
