@@ -1,10 +1,9 @@
 """One task that sends what applying a commit left in many outboxes.
 
 Applying never sends: it encodes and marks connections dirty (so what was applied can still be kept back, should it
-turn out not to be durable). This task (or the committer, by `let_go`) answers the
-reads that waited for the commit and sends, in slices of a millisecond, so that one write that 10,000 connections watch
-does not stop the keeper; each connection stands behind its own barrier, so that none can end the task that serves
-them all.
+turn out not to be durable). This task (or the committer, by `let_go`) answers the reads that waited for the commit and
+sends, in slices of a millisecond, so that one write that 10,000 connections watch does not stop the keeper; each
+connection stands behind its own barrier, so that none can end the task that serves them all.
 
 (5,000 events of one write took 75 ms this way; waking a writer task each, 308 ms in one pass.)
 """

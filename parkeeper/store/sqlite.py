@@ -2,16 +2,17 @@
 
 **Inline or on a thread.** A hop to a thread costs a tenth of a millisecond and more, an fsync on a good disk no more
 than that: so a commit that goes to the log of the file (`parkeeper.store.sqlite_file`) is made right in the event loop
-while recent ones had to wait for the disk for less than a millisecond. All others, and every checkpoint of the write-ahead log, go to a
-thread. (At one connection a hop to the thread for every commit halved the writes a second; checkpoints inline cost a
-p99 of 14 ms; settling a few hundred keys inline would stall the loop for 1.5 ms, 15 ms in a large file on a slow disk.)
+while recent ones had to wait for the disk for less than a millisecond. All others, and every checkpoint of the
+write-ahead log, go to a thread. (At one connection a hop to the thread for every commit halved the writes a second;
+checkpoints inline cost a p99 of 14 ms; settling a few hundred keys inline would stall the loop for 1.5 ms, 15 ms in a
+large file on a slow disk.)
 
 **Settling.** What is in the log is moved into the table of items by a commit that finds it full, or a second after it
 came, for other programs that read the table.
 
 **Doubt.** Any error from COMMIT, or from bringing it to the disk, leaves open whether the transaction holds; one was
-seen to come back after a kill. The store is then broken: writes stay in doubt, all else is unavailable, streams are cut, until it is closed
-and opened again, when the file tells what is true.
+seen to come back after a kill. The store is then broken: writes stay in doubt, all else is unavailable, streams are
+cut, until it is closed and opened again, when the file tells what is true.
 """
 
 from __future__ import annotations

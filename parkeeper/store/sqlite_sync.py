@@ -76,7 +76,7 @@ class FileSync:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # (the library takes none that only reads)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # (writable: POSIX asks for that)
         self._block = _ControlBlock(descriptor=self._descriptor, event=_SigEvent(notify=_SIGEV_NONE))
         self._at = ctypes.addressof(self._block)
         self._waiting = (ctypes.c_void_p * 1)(self._at)
