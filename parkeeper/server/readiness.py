@@ -87,8 +87,8 @@ class Readiness:
     """The parked sockets, and the task that waits for them.
 
     Args:
-        begins, ends: called around every round of turns; not to wait, nor to raise. `ends` returns whether nothing
-            is under way for which other tasks should have their turn before the next round.
+        begins, ends: called around every round of turns. `ends` returns whether nothing is under way for which other
+            tasks should have their turn before the next round; what it raises ends whoever ran the round.
     """
 
     available: Final = _EPOLL is not None
