@@ -163,7 +163,6 @@ class Connection:
 
     def forsworn(self) -> None:
         """What it has to say may not be true (`parkeeper.server.flusher.Flushable`)."""
-        self.dirty = False
         if not self._left:
             self._outbox.discard()
             self.cut("what it would be told may be lost")

@@ -84,7 +84,9 @@ class Flusher:
         """Flush nobody any more, neither who was marked nor who will be: what they would tell may not be true."""
         self._forsworn = True
         while self._dirty:
-            self._dirty.popleft().forsworn()
+            connection = self._dirty.popleft()
+            connection.dirty = False
+            connection.forsworn()
 
     async def run(self) -> None:
         """Flush for ever."""

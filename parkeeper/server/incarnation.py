@@ -271,16 +271,14 @@ class Incarnation:
         self._syncer = Syncer(self.committer.newest, applier)
         if not around.store.limits.shared:
             self._bury_predecessors()
-        # (expiry and readiness: they have commits made at a round's end)
-        ending: list[Callable[[], object]] = [
-            self.committer.run, self.membership.run, self._watch_deadline, self._syncer.run, expiry.run,
+        tasks: list[Callable[[], object]] = [
+            self.committer.run, self.membership.run, self._watch_deadline, self._syncer.run, expiry.run, self.janitor.run,
+            self.flusher.run,
         ]  # fmt: skip
         if readiness is not None:
-            ending.append(readiness.run)
-        for task in ending:
+            tasks.append(readiness.run)
+        for task in tasks:
             nursery.start_soon(self._guarded, task)
-        for plain in (self.janitor.run, self.flusher.run):
-            nursery.start_soon(plain)
         self.services = Services(
             options=options,
             replica=self.replica,

@@ -200,7 +200,7 @@ class Keeper:
         bound: list[tuple[str, int]],
         task_status: trio.TaskStatus[list[tuple[str, int]]],
     ) -> None:
-        """When it serves for the first time: listen where that had to wait, and say so."""
+        """When it serves for the first time: say so; and where listening had to wait, listen before, accept after."""
         await self.serving.until(State.SERVING)
         self._served = True
         for listener in late:

@@ -117,7 +117,7 @@ class Membership:
 
     def end(self) -> None:
         """Serve nobody any more, whatever beat comes back."""
-        self._over = True
+        self._over = True  # (and not -inf: when it ended can still be read)
         self.deadline = min(self.deadline, math.nextafter(trio.current_time(), -math.inf))
 
     async def run(self) -> None:

@@ -63,6 +63,12 @@ async def watching(there: Stage) -> tuple[Client, Client]:
     return writer, watcher
 
 
+async def serving(there: Stage) -> None:
+    """Wait for the next incarnation. (The one before ended before anybody could hear of it.)"""
+    with trio.fail_after(10):
+        await there.keeper.serving.until(State.SERVING)
+
+
 async def test_nobody_is_served_from_that_moment_on() -> None:
     """Not by a task either that has its turn before it hears that it is cancelled."""
     store = Watched()
@@ -117,12 +123,6 @@ async def test_a_refusal_that_rests_on_what_may_be_lost_is_told_nobody_either() 
         assert store.look is None
 
 
-async def serving(there: Stage) -> None:
-    """Wait for the next incarnation. (The one before ended before anybody could hear of it.)"""
-    with trio.fail_after(10):
-        await there.keeper.serving.until(State.SERVING)
-
-
 async def test_it_is_applied_before_and_told_after() -> None:
     """The reply, the event, and what was asked behind the write."""
     store = Watched()
@@ -160,9 +160,7 @@ async def test_what_may_be_lost_is_told_nobody() -> None:
             assert await watcher.ended()
             with suppress(trio.BrokenResourceError):  # (its bytes may lie there unread)
                 if answer := await idle.packet():
-                    assert (
-                        Answer(0, 0, 0, answer[16:]).data == b""
-                    )  # asked in the same round, before the commit
+                    assert Answer(0, 0, 0, answer[16:]).data == b""  # (asked in the same round, before)
                     assert await idle.ended()
         await serving(there)
         assert "may have lost a commit: the disk went up in smoke" in there.keeper.reasons[0]
