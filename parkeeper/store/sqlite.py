@@ -291,25 +291,16 @@ class SqliteStore:
         """One transaction at the next revision, inline or on a thread; the lock is held."""
         database = self._writable()
         logged = database.is_logged(change)
-        if logged and self._quick():
-            return self._inline(database, change)
         transact = functools.partial(database.transact, change, self.history.last + 1)
         try:
-            happened = await trio.to_thread.run_sync(transact, limiter=self._writing_thread)
+            if logged and self._quick():
+                happened = transact()
+            else:
+                happened = await trio.to_thread.run_sync(transact, limiter=self._writing_thread)
         except InDoubt as error:
             self._break(error)
             raise
         self._over(database, learn=happened and logged)
-        return happened
-
-    def _inline(self, database: Database, change: Change) -> bool:
-        """One transaction that goes to the log, in the event loop; nobody else is at the file."""
-        try:
-            happened = database.transact(change, self.history.last + 1)
-        except InDoubt as error:
-            self._break(error)
-            raise
-        self._over(database, learn=happened)
         return happened
 
     def _quick(self) -> bool:
