@@ -23,7 +23,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Final
 
-PATIENCE: Final = 0.0002
+PATIENCE = 0.0002
 """Seconds of looking before going to sleep."""
 
 _PIECE: Final = 1 << 20
@@ -46,7 +46,7 @@ class _SigEvent(ctypes.Structure):
 
 
 class _ControlBlock(ctypes.Structure):
-    """`struct aiocb` of glibc as far as a caller fills it in, and room for what the library adds (40 bytes and 40)."""
+    """`struct aiocb` of glibc as far as a caller fills it in, and room for what the library adds (72 bytes)."""
 
     _fields_: ClassVar[Any] = [
         ("descriptor", ctypes.c_int),
@@ -78,7 +78,7 @@ class FileSync:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)  # (writable: POSIX asks for that)
         self._block = _ControlBlock(descriptor=self._descriptor, event=_SigEvent(notify=_SIGEV_NONE))
-        self._at = ctypes.addressof(self._block)
+        self._at = ctypes.c_void_p(ctypes.addressof(self._block))
         self._waiting = (ctypes.c_void_p * 1)(self._at)
         self._due = False
         self._under_way = False
@@ -90,7 +90,7 @@ class FileSync:
             in_background: now; else when `finish` is called, by whoever does, who has nothing else to do meanwhile.
         """
         self._due = True
-        self._under_way = in_background and _holding.aio_fsync(os.O_DSYNC, ctypes.c_void_p(self._at)) == 0
+        self._under_way = in_background and _holding.aio_fsync(os.O_DSYNC, self._at) == 0
 
     def finish(self) -> None:
         """Wait until what was written before `begin` is on the disk. (What interrupts it leaves it to be done again.)
@@ -102,7 +102,7 @@ class FileSync:
             return
         if self._under_way:
             code = self._code_in_the_end()
-            _holding.aio_return(ctypes.c_void_p(self._at))
+            _holding.aio_return(self._at)
         else:  # as asked for, or because no thread could be made
             code = self._code_now()
         self._due = self._under_way = False
@@ -135,9 +135,9 @@ class FileSync:
         return 0
 
     def _code_in_the_end(self) -> int:
-        at, patience = ctypes.c_void_p(self._at), perf_counter() + PATIENCE
+        patience = perf_counter() + PATIENCE
         while True:
-            code: int = _holding.aio_error(at)
+            code: int = _holding.aio_error(self._at)
             if code != errno.EINPROGRESS:
                 return code
             if perf_counter() < patience:

@@ -1,8 +1,10 @@
 """What the sqlite store acknowledged is there after a kill; what failed is undone, or in doubt."""
 
 import os
+import platform
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -49,6 +51,27 @@ async def test_pragmas_of_the_connections(
                 ("checkpoint_fullfsync", 1),
             ):
                 assert connection.execute(f"PRAGMA {pragma}").fetchone() == (value,)
+
+
+def test_where_commits_are_synced_in_the_background() -> None:
+    """Else the tests of that are skipped, and nobody would know."""
+    library, version = platform.libc_ver()
+    known = library == "glibc" and tuple(map(int, version.split("."))) >= (2, 34) and sys.maxsize > 1 << 32
+    assert sqlite_sync.available() == known
+
+
+def test_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """glibc had these calls elsewhere before 2.34; others have them and not the structure."""
+
+    class Library:
+        gnu_get_libc_version = aio_error = aio_return = aio_suspend = None
+
+    monkeypatch.setattr(sqlite_sync, "_holding", Library)
+    assert not sqlite_sync.available()
+    Library.aio_fsync = None  # type: ignore[attr-defined]
+    assert sqlite_sync.available()
+    del Library.gnu_get_libc_version
+    assert not sqlite_sync.available()
 
 
 async def test_open_when_the_file_system_can_not_keep_a_log() -> None:

@@ -3,7 +3,6 @@
 import errno
 import os
 import sqlite3
-import sys
 from contextlib import closing
 from itertools import accumulate
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import trio
 
 from parkeeper.errors import InDoubt, Unavailable
-from parkeeper.store import sqlite_sync
+from parkeeper.store import sqlite, sqlite_sync
 from parkeeper.store.sqlite import SqliteStore
 from parkeeper.store.sqlite_file import Database
 from parkeeper.store.sqlite_log import Change
@@ -31,14 +30,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "file"
     path.write_bytes(b"x")
     return path
-
-
-@pytest.mark.skipif(
-    sys.platform != "linux" or "64" not in os.uname().machine, reason="not where it is tested"
-)
-def test_it_is_available_here() -> None:
-    """Else all of this is skipped, and nobody would know."""
-    assert sqlite_sync.available()
 
 
 @pytest.mark.parametrize("patience", [0.0, 10.0], ids=["going to sleep", "looking"])
@@ -229,13 +220,13 @@ def test_opening_writes_the_write_ahead_log_anew(tmp_path: Path, monkeypatch: py
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             writer.execute("BEGIN IMMEDIATE")
-        written.append((at, len(data) // 2))
-        return pwrite(descriptor, data[: len(data) // 2 + 1], at)  # (it may write less than it was given)
+        half = data[: len(data) // 2 + 1]  # (it may write less than it was given)
+        written.append((at, len(half)))
+        return pwrite(descriptor, half, at)
 
     monkeypatch.setattr(os, "pwrite", watched)
     database = Database(path)
-    assert sum(size + 1 for _, size in written) == len(before)
-    assert [at for at, _ in written] == [0, *accumulate(size + 1 for _, size in written)][:-1]
+    assert [*(at for at, _ in written), len(before)] == [0, *accumulate(size for _, size in written)]
     assert log.read_bytes() == before
     assert database.rows("a") == [("a", 1, bytes(3 << 20))]
     reader.close()
@@ -257,25 +248,12 @@ def test_opening_when_the_log_can_not_be_synced(tmp_path: Path, monkeypatch: pyt
     Database(path).close()
 
 
-def test_another_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """glibc had these calls elsewhere before 2.34; others have them and not the structure."""
-
-    class Library:
-        gnu_get_libc_version = aio_error = aio_return = aio_suspend = None
-
-    monkeypatch.setattr(sqlite_sync, "_holding", Library)
-    assert not sqlite_sync.available()
-    Library.aio_fsync = None  # type: ignore[attr-defined]
-    assert sqlite_sync.available()
-    del Library.gnu_get_libc_version
-    assert not sqlite_sync.available()
-
-
 # --- the store ------------------------------------------------------------------------------------------------
 
 
 async def test_the_store_is_in_doubt(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a plain call and otherwise; opened anew, the file tells what is true."""
+    monkeypatch.setattr(sqlite, "INLINE_SECONDS", 1.0)
     one, _ = await writers(store)
     plan, next_plan = await one.plan({"node/a": b"1"}), await one.plan({"node/b": b"1"})
     assert store._database is not None
@@ -313,6 +291,7 @@ async def test_what_a_commit_waited_for_the_disk_is_learnt(
         finish(sync)
 
     monkeypatch.setattr(FileSync, "finish", slow)
+    store._seconds = 0.0
     assert store.commit_now(await one.plan({"node/a": b"1"})) is not None
     store.durable()
     assert store._database.seconds > 0.05
