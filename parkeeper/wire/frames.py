@@ -58,7 +58,7 @@ class Frames:
                 return []
             data = b"".join(self._pieces)
         else:
-            data = bytes(chunk)
+            data = chunk if isinstance(chunk, bytes) else bytes(chunk)
         return self._cut(data)
 
     def _cut(self, data: bytes) -> list[bytes]:
@@ -66,7 +66,7 @@ class Frames:
         frames: list[bytes] = []
         at, size, need = 0, len(data), 4
         while size - at >= 4:
-            (length,) = _length_at(data, at)
+            length: int = _length_at(data, at)[0]
             if not 0 <= length <= self.limit:
                 self.broken = FrameTooBig(f"a frame of {length} bytes; the limit is {self.limit}")
                 at = size

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from parkeeper.errors import Malformed
 from parkeeper.wire.jute import (
@@ -32,6 +32,10 @@ from parkeeper.wire.jute import (
 from parkeeper.wire.records import Acl, read_acl
 
 T = TypeVar("T")
+
+_new = cast("Callable[[type, tuple[object, ...]], Any]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
+"""Makes a record of a tuple, in half the time that calling its class takes (which is a function of Python's; a tenth of
+what a pipelined getData costs). For what most requests are."""
 
 HEADER: Final = struct.Struct(">ii")
 """RequestHeader: xid, operation number. A frame shorter than this ends the connection."""
@@ -205,7 +209,7 @@ class WhoAmI(NamedTuple):
     """whoAmI."""
 
 
-def _path_and_watch(make: Callable[[str, bool], T]) -> Decoder[T]:
+def _path_and_watch(kind: type[T]) -> Decoder[T]:
     """The decoder of a record that is a path and a watch flag.
 
     Most requests of most clients are these four, so the reading is written out: in one call instead of three.
@@ -218,7 +222,9 @@ def _path_and_watch(make: Callable[[str, bool], T]) -> Decoder[T]:
             if length < 0:
                 raise Malformed(f"a path of {length} bytes")
             end = at + 4 + length
-            return make(payload[at + 4 : end].decode("utf-8", "replace"), payload[end] != 0)
+            fields = payload[at + 4 : end].decode("utf-8", "replace"), payload[end] != 0
+            record: T = _new(kind, fields)
+            return record
         except (struct.error, IndexError) as fault:
             raise Malformed("the frame ends inside a record") from fault
 
@@ -378,7 +384,8 @@ def read_create(payload: bytes, at: int) -> tuple[Create, int]:
     data, at = read_buffer(payload, at)
     acl, at = read_acl(payload, at)
     flags, at = read_int(payload, at)
-    return Create(path, data, acl, flags), at
+    record: Create = _new(Create, (path, data, acl, flags))
+    return record, at
 
 
 def read_create_ttl(payload: bytes, at: int) -> tuple[CreateTtl, int]:
@@ -392,7 +399,8 @@ def read_delete(payload: bytes, at: int) -> tuple[Delete, int]:
     """A DeleteRequest and the offset behind it."""
     path, at = read_path(payload, at)
     version, at = read_int(payload, at)
-    return Delete(path, version), at
+    record: Delete = _new(Delete, (path, version))
+    return record, at
 
 
 def read_check(payload: bytes, at: int) -> tuple[Check, int]:
@@ -407,4 +415,5 @@ def read_set_data(payload: bytes, at: int) -> tuple[SetData, int]:
     path, at = read_string(payload, at)
     data, at = read_buffer(payload, at)
     version, at = read_int(payload, at)
-    return SetData(path, data, version), at
+    record: SetData = _new(SetData, (path, data, version))
+    return record, at
