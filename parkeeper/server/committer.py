@@ -104,7 +104,7 @@ class Committer:
         self._applier = applier
         self._replica = applier.replica
         self._planner = planner
-        self._options = options
+        self._most = options.limits.in_flight
         self._keeper = applier.keeper
         self._head_name, self._fence_name = f"head/{applier.keeper}", f"fence/{applier.keeper}"
         self._attempts = attempts
@@ -169,7 +169,7 @@ class Committer:
 
     def crowded(self) -> bool:
         """Whether too much is in flight in the whole keeper."""
-        return len(self._planner) > self._options.limits.in_flight
+        return len(self._planner) > self._most
 
     async def drained(self) -> None:
         """Wait until nothing waits or is under way; whoever comes from now on is abandoned at the end."""

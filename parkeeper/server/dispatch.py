@@ -97,8 +97,8 @@ class Dispatch:
     """
 
     __slots__ = (
-        "_asker", "_ops", "_outbox", "_queue", "_replica", "_responses", "_services", "_serving", "_stats", "_watches",
-        "submitted",
+        "_asker", "_ops", "_outbox", "_queue", "_replica", "_responses", "_services", "_serving", "_stats", "_submit_to",
+        "_watches", "submitted",
     )  # fmt: skip
 
     def __init__(
@@ -118,6 +118,7 @@ class Dispatch:
         self._stats = stats
         self._ops = stats.server.ops
         self._serving = services.serving
+        self._submit_to = services.submit
         self._replica = services.replica
         self._watches = services.watches
 
@@ -257,7 +258,7 @@ class Dispatch:
         place = Held(self._responses, xid, True, b"", size, attachment.touched)
         self._responses.enter(place)
         self.submitted = True
-        self._services.submit(Request(op, record, asker.session, attachment, asker.identities, place))
+        self._submit_to(Request(op, record, attachment.session, attachment, asker.identities, place))
 
     def _sync(self, xid: int, record: requests.Sync, size: int) -> None:
         place = Held(

@@ -77,6 +77,8 @@ class Planner:
         self._was_fresh = False
         self._single = 0
         self._ticket_seen: dict[tuple[int, int], float] = {}
+        self._most = min(options.limits.batch, store.limits.batch)
+        self._batch_parked = options.limits.batch_parked
         self._unused = int(options.container_unused * 1000)
         self._lost_over: set[str] = set()
 
@@ -122,7 +124,7 @@ class Planner:
             at_once = False  # who came after that read may have seen what it had not
             blocked = {each.session for each in self.contended}
         kept: list[Request] = []
-        most = 1 if self._single else min(most, self._options.limits.batch, self._store.limits.batch)
+        most = 1 if self._single else min(most, self._most)
         parked: dict[int, int] = {}
         self.held = False
         while source and len(batch.planned) < most:
@@ -177,7 +179,7 @@ class Planner:
         """Whether so many reads wait between this session's writes that answering them needs a slice of its own."""
         order = request.place.order
         first = parked.setdefault(request.session, order)
-        return bool(request.session) and order - first > self._options.limits.batch_parked
+        return bool(request.session) and order - first > self._batch_parked
 
     def _plan(self, batch: Batch[Request], request: Request, at_once: bool) -> bool:
         """Plan one request into the batch; False if it must wait for a later one."""

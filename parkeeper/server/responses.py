@@ -176,7 +176,8 @@ class Responses:
     """
 
     __slots__ = (
-        "_bytes", "_emptied", "_limits", "_outbox", "_replica", "_stats", "closed", "entered", "owner", "queue",
+        "_bytes", "_emptied", "_most", "_most_bytes", "_outbox", "_replica", "_stats", "closed", "entered", "owner",
+        "queue",
     )  # fmt: skip
 
     def __init__(
@@ -194,7 +195,7 @@ class Responses:
         self.closed = False
         self._replica = replica
         self._outbox = outbox
-        self._limits = limits
+        self._most, self._most_bytes = limits.parked, limits.parked_bytes
         self._stats = stats
         self._bytes = 0
         self._emptied: trio.Event | None = None
@@ -202,7 +203,7 @@ class Responses:
     @property
     def full(self) -> bool:
         """Whether the connection should read no more until some of these are answered."""
-        return self._bytes > self._limits.parked_bytes or len(self.queue) >= self._limits.parked
+        return self._bytes > self._most_bytes or len(self.queue) >= self._most
 
     @property
     def advanceable(self) -> bool:

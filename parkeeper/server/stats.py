@@ -154,6 +154,7 @@ class ConnectionStats:
         host, port: the peer.
         queue: its requests not answered yet.
         drop: ends the connection gracefully; takes the reason, for the log.
+        now: Trio's clock.
 
     Attributes:
         established: wall clock ms.
@@ -165,18 +166,25 @@ class ConnectionStats:
     """
 
     __slots__ = (
-        "drop", "established", "host", "latency", "op", "port", "queue", "received", "responded_at", "sent", "server",
-        "session", "timeout", "xid", "zxid",
+        "_now", "drop", "established", "host", "latency", "op", "port", "queue", "received", "responded_at", "sent",
+        "server", "session", "timeout", "xid", "zxid",
     )  # fmt: skip
 
     def __init__(
-        self, server: ServerStats, host: str, port: int, queue: Sized, drop: Callable[[str], None]
+        self,
+        server: ServerStats,
+        host: str,
+        port: int,
+        queue: Sized,
+        drop: Callable[[str], None],
+        now: Callable[[], float] = trio.current_time,
     ) -> None:
         self.server = server
         self.host = host
         self.port = port
         self.queue = queue
         self.drop = drop
+        self._now = now
         self.established = server.now_ms()
         self.session = 0
         self.timeout = 0
@@ -197,7 +205,7 @@ class ConnectionStats:
         """Wall clock ms of the last reply, 0 before there is one."""
         if not self.responded_at:
             return 0
-        return self.server.now_ms() - int((trio.current_time() - self.responded_at) * 1000)
+        return self.server.now_ms() - int((self._now() - self.responded_at) * 1000)
 
     def slice_done(self, size: int, requests: int, answered: int, started: float, zxid: int) -> None:
         """A reader handled a slice.
@@ -214,7 +222,7 @@ class ConnectionStats:
         server.received += requests
         server.bytes_received += size
         if answered:
-            now = trio.current_time()
+            now = self._now()
             ms = (now - started) * 1000
             self.latency.add(ms, answered)
             server.reads.add(ms, answered)

@@ -33,7 +33,8 @@ def validate(path: str | None) -> None:
         or path[0] != "/"
         or path[-1] == "/"
         or "//" in path
-        or _FORBIDDEN.search(path)
+        # (Of nearly all paths the first two tell that nothing is forbidden, in less than half the time.)
+        or (not (path.isascii() and path.isprintable()) and _FORBIDDEN.search(path))
         or ("/." in path and _RELATIVE.search(path))
     ):
         raise Refused(Code.BAD_ARGUMENTS)

@@ -62,7 +62,7 @@ def test_a_contended_batch_that_is_put_back_is_first_again() -> None:
     for path in ("/a", "/b", "/c"):
         line.move(path)
     line.planner.lost(batch)
-    line.planner._options = Options(limits=Limits(batch=2))  # as if the store held less than before
+    line.planner._most = 2  # as if the store held less than before
     part = line.plan()
     assert asked(part) == requests[:2]
     line.planner.put_back(part)
@@ -187,13 +187,13 @@ async def test_a_held_request_keeps_nobody_else_waiting_when_its_batch_is_planne
     held, free, other, behind = (
         line.set(ONE, "/hot"), line.set(TWO, "/own"), line.set(THREE, "/own"), line.set(ONE, "/own"),
     )  # fmt: skip
-    line.planner._options = Options(limits=Limits(batch=4))
+    line.planner._most = 4
     line.planner.put_back(line.plan())
     line.ticket(1, 1, "stat/hot")
-    line.planner._options = Options(limits=Limits(batch=1))
+    line.planner._most = 1
     assert asked(line.plan()) == [free]
     fresh = line.set(TWO, "/own")
-    line.planner._options = Options()
+    line.planner._most = 64
     assert asked(line.plan()) == [other]
     assert asked(line.plan()) == [fresh]
     await trio.sleep(HOLD + 0.01)
