@@ -76,7 +76,7 @@ class Connection:
         self._dispatch = Dispatch(self, services, self._responses, self._outbox, self.stats)
         self._flusher = services.flusher
         self._now, self._lease, self._replica = now, services.lease, services.replica
-        self._chunk = limits.slice
+        self._prompt, self._chunk = transport.prompt, limits.slice
         self._all = trio.CancelScope()
         self._asking = trio.CancelScope()
         self._room: trio.Event | None = None
@@ -230,14 +230,14 @@ class Connection:
     async def _read(self, frames: list[bytes]) -> None:
         """Deal with requests, a slice at a time, beginning with those that came with the ConnectRequest."""
         self._rest = frames
-        readiness, transport = self._services.readiness, self._transport
+        readiness, prompt = self._services.readiness, self._prompt
         going_on = self._slice(0)
         while True:
             if going_on:
-                if readiness is None or transport.descriptor is None:
-                    going_on = self._heard(await transport.receive(self._wanted()))
+                if readiness is None or prompt is None:
+                    going_on = self._heard(await self._transport.receive(self._wanted()))
                     continue
-                await readiness.park(transport.descriptor, self._turn)
+                await readiness.park(prompt.descriptor, self._turn)
             if self._over or self._asked_all:
                 return
             await self._pause()
@@ -248,8 +248,11 @@ class Connection:
 
     def _turn(self) -> bool:
         """Receive and deal with a slice (`parkeeper.server.readiness.Turn`)."""
+        prompt = self._prompt
+        if prompt is None:
+            return False  # and await it
         try:
-            chunk = self._transport.try_receive(self._wanted())
+            chunk = prompt.receive(self._wanted())
             return chunk is None or self._heard(chunk)
         except GONE:
             self.cut("the peer is gone")

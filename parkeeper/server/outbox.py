@@ -43,7 +43,7 @@ class Outbox:
     """
 
     __slots__ = (
-        "_cut", "_eased", "_flushed", "_limit", "_packets", "_rest", "_stats", "_transport", "_wake",
+        "_cut", "_eased", "_flushed", "_limit", "_packets", "_prompt", "_rest", "_stats", "_transport", "_wake",
         "blocked", "high", "sealed", "size",
     )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Outbox:
         self.blocked = False
         self.sealed = False
         self._transport = transport
+        self._prompt = transport.prompt
         self.high = high
         self._limit = limit
         self._stats = stats
@@ -90,12 +91,13 @@ class Outbox:
         """Send what goes out without waiting; the writer task gets the rest. Never raises for a peer that is gone."""
         if self.blocked or not self._packets:
             return
-        data = self._take()
-        try:
-            sent = self._transport.try_send(data)
-        except GONE:
-            self._lost()
-            return
+        data, sent = self._take(), 0
+        if self._prompt is not None:
+            try:
+                sent = self._prompt.send(data)
+            except GONE:
+                self._lost()
+                return
         self.size -= sent
         if sent < len(data):
             self._rest = memoryview(data)[sent:]

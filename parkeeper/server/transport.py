@@ -1,8 +1,8 @@
 """The bytes of one peer, behind one small seam.
 
-Two kinds. `KernelSocket` is what the client port uses: a receive is one wait and one `recv`, and there is a send
-that never waits, so that a whole slice of replies costs one system call and no task switch. `AnyStream` is any other
-Trio stream (memory streams in tests, TLS): its `try_send` takes nothing, so everything goes through the writer task.
+Two kinds. `KernelSocket` is what the client port uses: there is a `prompt` way to receive and to send, one that never
+waits (`parkeeper.server.prompt_socket`). `AnyStream` is any other Trio stream (memory streams in tests, TLS), where both
+are awaited, so everything that is sent goes through the writer task.
 
 A peer that went away shows as `trio.BrokenResourceError`, our own closing as `trio.ClosedResourceError`; both are
 `GONE`. No bare OSError leaves this module.
@@ -10,7 +10,6 @@ A peer that went away shows as `trio.BrokenResourceError`, our own closing as `t
 
 from __future__ import annotations
 
-import errno
 import socket
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from contextlib import suppress
 from typing import Final
 
 import trio
+
+from parkeeper.server.prompt_socket import PromptSocket
 
 GONE: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 """What a send or a receive raises when the connection is no more."""
@@ -35,32 +36,16 @@ class Transport(trio.abc.AsyncResource):
     Attributes:
         host: the peer's numeric address, without zone; the identity of scheme `ip`.
         port: the peer's port, 0 where there is none.
-        descriptor: of the socket that `try_receive` reads; None where bytes can only be awaited.
+        prompt: receives and sends without waiting; None where bytes can only be awaited.
     """
 
     host: str
     port: int
-    descriptor: int | None = None
+    prompt: PromptSocket | None = None
 
     @abstractmethod
     async def receive(self, limit: int) -> bytes:
         """Wait for bytes, at most `limit`; empty: the peer will send no more.
-
-        Raises:
-            trio.BrokenResourceError, trio.ClosedResourceError: see `GONE`.
-        """
-
-    def try_receive(self, limit: int) -> bytes | None:  # noqa: ARG002 - the seam's signature
-        """What can be received without waiting, at most `limit`; None: nothing yet; empty: there will be no more.
-
-        Raises:
-            trio.BrokenResourceError, trio.ClosedResourceError: see `GONE`.
-        """
-        return None
-
-    @abstractmethod
-    def try_send(self, data: bytes) -> int:
-        """Send what goes out without waiting; returns how many bytes went.
 
         Raises:
             trio.BrokenResourceError, trio.ClosedResourceError: see `GONE`.
@@ -96,49 +81,26 @@ class KernelSocket(Transport):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.host = host
         self.port = port
-        self.descriptor = sock.fileno()
+        self.prompt = self._prompt = PromptSocket(sock)
         self._sock = sock
         self._on_closed = closed
         self._closed = False
 
     async def receive(self, limit: int) -> bytes:
         """See `Transport.receive`. Yields exactly once when data is there."""
-        sock = self._sock
         while True:
             if self._closed:
                 raise trio.ClosedResourceError
-            await trio.lowlevel.wait_readable(sock)
-            try:
-                return sock.recv(limit)
-            except BlockingIOError:
-                continue
-            except OSError as fault:
-                raise self._gone(fault) from fault
-
-    def try_receive(self, limit: int) -> bytes | None:
-        """See `Transport.try_receive`."""
-        try:
-            return self._sock.recv(limit)
-        except BlockingIOError:
-            return None
-        except OSError as fault:
-            raise self._gone(fault) from fault
-
-    def try_send(self, data: bytes | memoryview) -> int:
-        """See `Transport.try_send`."""
-        try:
-            return self._sock.send(data)
-        except BlockingIOError:
-            return 0
-        except OSError as fault:
-            raise self._gone(fault) from fault
+            await trio.lowlevel.wait_readable(self._sock)
+            chunk = self._prompt.receive(limit)
+            if chunk is not None:
+                return chunk
 
     async def send_all(self, data: memoryview) -> None:
         """See `Transport.send_all`."""
         await trio.lowlevel.checkpoint()
         while data:
-            sent = self.try_send(data)
-            data = data[sent:]
+            data = data[self._prompt.send(data) :]
             if data:
                 await trio.lowlevel.wait_writable(self._sock)
 
@@ -157,12 +119,6 @@ class KernelSocket(Transport):
             self._sock.close()
             self._on_closed()
         await trio.lowlevel.checkpoint()
-
-    def _gone(self, fault: OSError) -> trio.BrokenResourceError | trio.ClosedResourceError:
-        """The Trio error for what the kernel said."""
-        if self._closed or fault.errno == errno.EBADF:
-            return trio.ClosedResourceError("closed by us")
-        return trio.BrokenResourceError(str(fault))
 
 
 class AnyStream(Transport):
@@ -186,10 +142,6 @@ class AnyStream(Transport):
     async def receive(self, limit: int) -> bytes:
         """See `Transport.receive`; the first one makes the TLS handshake."""
         return bytes(await self._stream.receive_some(limit))
-
-    def try_send(self, data: bytes) -> int:  # noqa: ARG002 - the seam's signature
-        """Takes nothing: a Trio stream can only be awaited."""
-        return 0
 
     async def send_all(self, data: memoryview) -> None:
         """See `Transport.send_all`."""

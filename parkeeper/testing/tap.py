@@ -150,10 +150,6 @@ class Tap(Transport):
 
     # Server to client.
 
-    def try_send(self, data: bytes) -> int:  # noqa: ARG002 - the seam's signature
-        """Takes nothing: what goes out may have to wait."""
-        return 0
-
     async def send_all(self, data: memoryview) -> None:
         """See `Transport.send_all`; replies that are to be lost end the connection instead."""
         if self._line.delay:

@@ -37,21 +37,8 @@ async def test_receive_is_empty_when_the_peer_stopped_writing(pair):
     transport = KernelSocket(ours, "127.0.0.1", 1)
     theirs.shutdown(socket.SHUT_WR)
     assert await transport.receive(4) == b""
-    assert transport.try_send(b"still") == 5
+    await transport.send_all(memoryview(b"still"))
     assert theirs.recv(10) == b"still"
-    await transport.aclose()
-
-
-async def test_try_send_takes_what_fits_and_then_nothing(pair):
-    """A full socket takes part of the bytes, then none, and never waits."""
-    ours, _ = pair
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    transport = KernelSocket(ours, "127.0.0.1", 1)
-    sent = transport.try_send(bytes(1 << 20))
-    assert 0 < sent < 1 << 20
-    while transport.try_send(bytes(1 << 20)):
-        pass
-    assert transport.try_send(b"x") == 0
     await transport.aclose()
 
 
@@ -87,7 +74,11 @@ async def test_receive_raises_when_we_close(pair):
     with pytest.raises(trio.ClosedResourceError):
         await transport.receive(4)
     with pytest.raises(trio.ClosedResourceError):
-        transport.try_send(b"x")
+        await transport.send_all(memoryview(b"x"))
+    with pytest.raises(trio.ClosedResourceError):
+        transport.prompt.send(b"x")
+    with pytest.raises(trio.ClosedResourceError):
+        transport.prompt.receive(1)
 
 
 async def test_a_reset_peer_is_gone(pair):
@@ -96,7 +87,7 @@ async def test_a_reset_peer_is_gone(pair):
     transport = KernelSocket(ours, "127.0.0.1", 1)
     theirs.close()
     with pytest.raises(trio.BrokenResourceError):
-        transport.try_send(b"x")
+        await transport.send_all(memoryview(b"x"))
     await transport.send_eof()
     await transport.aclose()
 
@@ -115,7 +106,7 @@ async def test_any_stream_leaves_sending_to_the_writer():
     ours, theirs = trio.testing.memory_stream_pair()
     told = []
     transport = AnyStream(ours, "10.0.0.1", 7, lambda: told.append(1))
-    assert transport.try_send(b"x") == 0
+    assert transport.prompt is None
     await transport.send_all(memoryview(b"hello"))
     assert await theirs.receive_some() == b"hello"
     await theirs.send_all(b"there")
