@@ -114,7 +114,9 @@ class Readiness:
                     woken = self._wakings.count + 1  # (only this task)
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
                     if self._round(self._epoll.poll(0, MOST)) and self._lingering.after_round():
-                        self._linger(woken)
+                        while self._linger(woken):
+                            woken = self._wakings.count + 1
+                            await trio.lowlevel.checkpoint()  # (costs half of what waiting does)
         finally:
             trio.lowlevel.remove_instrument(self._wakings)
 
@@ -153,20 +155,23 @@ class Readiness:
         if self._parked and not self._epoll.closed:
             self._round(self._epoll.poll(0, len(self._parked)))
 
-    def _linger(self, woken: int) -> None:
+    def _linger(self, woken: int) -> bool:
         """Further rounds, while they come soon and wake nobody.
 
         Args:
             woken: how often a task has been woken, if none was since this one waited: those have their turn first.
+
+        Returns: whether it ended only because others may have waited long enough, none of them woken by these rounds.
         """
         until = perf_counter() + lingering.LONGEST
         while self._wakings.count == woken:
             ready = self._soon()
             self._lingering.brought(bool(ready))
-            if not ready:
-                return
-            if not self._round(ready) or perf_counter() > until:
-                return
+            if not ready or not self._round(ready):
+                return False
+            if perf_counter() > until:
+                break
+        return self._wakings.count == woken
 
     def _soon(self) -> list[tuple[int, int]]:
         """Who can be read, if that is somebody before a moment is over. Others get the processor between two looks."""
