@@ -85,7 +85,8 @@ class History(Generic[T]):
         for follower in self._followers:
             if follower.by is not by or by is None:
                 follower.wake.set()
-            elif follower.scope.deadline == math.inf:
+            elif not follower.late:
+                follower.late = True
                 follower.scope.deadline = now + LAZY
 
     def compact(self, revision: int) -> None:
@@ -119,6 +120,7 @@ class History(Generic[T]):
                     await trio.lowlevel.checkpoint()
                     continue
                 follower.wake = trio.Event()
+                follower.late = due < math.inf
                 with trio.CancelScope(deadline=due) as follower.scope:
                     await follower.wake.wait()
         finally:
@@ -155,11 +157,12 @@ class History(Generic[T]):
 
 
 class _Follower:
-    """A task in `follow`: how to wake it, and whose own entries may wait."""
+    """A task in `follow`: how to wake it, and whose own entries may wait; `late`: whether it is to be woken anyway."""
 
-    __slots__ = ("by", "scope", "wake")
+    __slots__ = ("by", "late", "scope", "wake")
 
     def __init__(self, by: object) -> None:
         self.by = by
+        self.late = False
         self.wake = trio.Event()
         self.scope = trio.CancelScope()

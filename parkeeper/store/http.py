@@ -18,7 +18,7 @@ from typing import Self
 import httpx
 
 from parkeeper.errors import ConfigError, InDoubt, Unavailable
-from parkeeper.store.lean import BODY, WITHIN, LeanTransport
+from parkeeper.store.lean import BODY, WITHIN, LeanTransport, Whole, content_of
 from parkeeper.store.lean_http import Body
 
 CONNECT = 3.0
@@ -86,11 +86,35 @@ def request(
     """
     # Compressing costs a local server more than it saves, and httpx asks for it by itself.
     lines = [(b"Host", url.netloc), (b"Accept-Encoding", b"identity"), *headers]
+    if content or method != "GET":
+        lines.append((b"Content-Length", b"%d" % len(content)))
     extensions = {} if within is None else {WITHIN: within}
-    return httpx.Request(method, url, headers=lines, content=content, extensions=extensions)
+    return httpx.Request(method, url, headers=lines, stream=Whole(content), extensions=extensions)
 
 
-async def send(client: httpx.AsyncClient, message: httpx.Request) -> httpx.Response:
+class Answer:
+    """A whole answer.
+
+    Attributes:
+        status_code: of HTTP.
+        headers: by name, in any case of letters.
+        content: the body.
+    """
+
+    __slots__ = ("content", "headers", "status_code")
+
+    def __init__(self, status_code: int, headers: httpx.Headers, content: bytes) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.content = content
+
+    @property
+    def text(self) -> str:
+        """The body, for people."""
+        return self.content.decode(errors="replace")
+
+
+async def send(client: httpx.AsyncClient, message: httpx.Request) -> Answer:
     """One try: the answer, read whole.
 
     Raises:
@@ -98,9 +122,10 @@ async def send(client: httpx.AsyncClient, message: httpx.Request) -> httpx.Respo
         InDoubt: it may have been received (`TimedOut`: and no answer came within the request's time).
     """
     try:
-        return await client.send(message)
+        response = await client.send(message, stream=True)  # (which it is not, having a time)
     except httpx.TransportError as error:
         raise translated(error, message.url) from error
+    return Answer(response.status_code, response.headers, content_of(response))
 
 
 def translated(error: httpx.TransportError, url: httpx.URL) -> Unavailable | InDoubt:

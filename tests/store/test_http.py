@@ -136,6 +136,24 @@ async def test_request_asks_for_no_compression() -> None:
     ]
 
 
+@pytest.mark.parametrize(("method", "length"), [("GET", []), ("POST", [b"0"]), ("PUT", [b"0"])])
+async def test_request_without_a_body(method: str, length: list[bytes]) -> None:
+    """A server that expects one is told that there is none (RFC 9110 section 8.6)."""
+    message = request(method, httpx.URL("http://h:1/p"), [], within=1.0)
+    assert [value for name, value in message.headers.raw if name == b"Content-Length"] == length
+
+
+async def test_send_gives_the_answer_whatever_it_is() -> None:
+    """Status, headers by name, the body, and what of it people can read."""
+    clients = Clients(None)
+    said = b"HTTP/1.1 500 Oh\r\nX-Consul-Index: 7\r\nContent-Length: 3\r\n\r\nno\xff"
+    async with saying(said) as url:
+        answer = await send(clients.rest, request("GET", url, [], within=5.0))
+        await clients.aclose()
+    assert (answer.status_code, answer.headers["x-consul-index"]) == (500, "7")
+    assert (answer.content, answer.text) == (b"no\xff", "no\ufffd")
+
+
 async def test_send_when_nobody_listens() -> None:
     """Certainly not sent."""
     clients = Clients(None)

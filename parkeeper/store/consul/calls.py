@@ -22,7 +22,7 @@ import msgspec
 
 from parkeeper.errors import AccessDenied, InDoubt, Rejected, StoreError, Unavailable
 from parkeeper.store.consul.messages import TXN_REPLY, Operation, Pair, TxnReply, read_pairs, transaction
-from parkeeper.store.http import Clients, origin, request, send, tls_context
+from parkeeper.store.http import Answer, Clients, origin, request, send, tls_context
 from parkeeper.store.urls import StoreOptions
 
 READ = 10.0
@@ -150,7 +150,7 @@ class Calls:
                 self._leave(at)
         raise Unavailable(str(failure)) from failure
 
-    async def get(self, path: str, within: float, stream: bool = False) -> httpx.Response:
+    async def get(self, path: str, within: float, stream: bool = False) -> Answer:
         """GET from the agent of the moment, whatever the status.
 
         Args:
@@ -174,7 +174,7 @@ class Calls:
                 self._leave(at)
         return answer
 
-    async def get_any(self, path: str) -> httpx.Response:
+    async def get_any(self, path: str) -> Answer:
         """GET from the first agent that answers, and knows of a leader.
 
         Raises:
@@ -198,7 +198,7 @@ class Calls:
         if self._at == at:
             self._at = (at + 1) % len(self._origins)
 
-    async def _results(self, answer: httpx.Response) -> list[Pair]:
+    async def _results(self, answer: Answer) -> list[Pair]:
         """What a transaction's answer holds, or says."""
         if answer.status_code == 409:
             raise _conflict(answer)
@@ -210,7 +210,7 @@ class Calls:
             raise InDoubt(f"not an answer of Consul: {error}") from error
 
 
-def refusal(answer: httpx.Response) -> StoreError | TooManyOperations:
+def refusal(answer: Answer) -> StoreError | TooManyOperations:
     """What an answer other than 200, 404 and 409 means for a write."""
     status, text = answer.status_code, answer.text.strip()[:500]
     said = f"Consul answers {status}: {text}"
@@ -225,7 +225,7 @@ def refusal(answer: httpx.Response) -> StoreError | TooManyOperations:
     return InDoubt(said)
 
 
-def _conflict(answer: httpx.Response) -> StoreError | GuardRefused:
+def _conflict(answer: Answer) -> StoreError | GuardRefused:
     """What the failures of a transaction mean; 409 stands for all of them."""
     try:
         reply: TxnReply = TXN_REPLY.decode(answer.content)

@@ -15,7 +15,7 @@ import trio
 from parkeeper.errors import InDoubt, NotApplied, StoreError, Unavailable
 from parkeeper.store.etcd.auth import Auth
 from parkeeper.store.etcd.refusals import NO_SPACE, NoSpace, TokenRefused, refusal
-from parkeeper.store.http import Clients, TimedOut, origin, request, send
+from parkeeper.store.http import Answer, Clients, TimedOut, origin, request, send
 
 log = logging.getLogger("parkeeper.store.etcd")
 
@@ -100,7 +100,7 @@ class Calls:
         headers = [*self.auth.headers, _LEADER] if leader else [*self.auth.headers]
         return request("POST", self.endpoint.url(path), headers, body, within=within)
 
-    async def get(self, path: str, within: float = READ) -> httpx.Response:
+    async def get(self, path: str, within: float = READ) -> Answer:
         """A plain GET, whatever its status; asks one member after the other.
 
         Raises:

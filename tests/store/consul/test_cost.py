@@ -25,7 +25,7 @@ class Meter:
         async def call(request, **more):
             answer = await send(request, **more)
             self.sent += len(await request.aread())
-            self.received += len(answer.content)
+            self.received += len(await answer.aread())
             return answer
 
         return call
