@@ -25,11 +25,11 @@ from parkeeper.errors import Refused
 from parkeeper.options import Options
 from parkeeper.server.requests import Request
 from parkeeper.store.facade import Store
-from parkeeper.tree import plan
 from parkeeper.tree.answers import NOTHING, Answer, encode
 from parkeeper.tree.batch import Batch, size_of, written
 from parkeeper.tree.changes import Change
 from parkeeper.tree.plan.context import Context
+from parkeeper.tree.plan.rules import plan
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.sessions import CLAIM_SESSION, CLOSE_SESSION
 from parkeeper.tree.view import View, revision_of
@@ -71,7 +71,6 @@ class Planner:
         self.held = False
         self._replica = replica
         self._store = store
-        self._options = options
         self._keeper = keeper
         self._now_ms = now_ms
         self._was_fresh = False
@@ -79,6 +78,7 @@ class Planner:
         self._ticket_seen: dict[tuple[int, int], float] = {}
         self._most = min(options.limits.batch, store.limits.batch)
         self._batch_parked = options.limits.batch_parked
+        self._ttl_nodes, self._hard_quotas = options.ttl_nodes, options.hard_quotas
         self._unused = int(options.container_unused * 1000)
         self._lost_over: set[str] = set()
 
@@ -186,7 +186,7 @@ class Planner:
         view = batch.view
         view.begin()
         try:
-            answer = plan.plan(view, request.op, request.record, self._context(request))
+            answer = plan(view, request.op, request.record, self._context(request))
         except Refused as refused:
             view.undo()
             return self._refuse(batch, request, refused.code, NOTHING, at_once)
@@ -244,15 +244,14 @@ class Planner:
     def _plan_part(self, batch: Batch[Request], request: Request) -> bool:
         view = batch.view
         view.begin()
-        return batch.take(request, plan.plan(view, request.op, request.record, self._context(request)))
+        return batch.take(request, plan(view, request.op, request.record, self._context(request)))
 
     def _context(self, request: Request) -> Context:
-        options = self._options
         return Context(
             request.session,
             request.identities,
-            options.ttl_nodes,
-            options.hard_quotas,
+            self._ttl_nodes,
+            self._hard_quotas,
             self._unused,
             request.parts,
         )

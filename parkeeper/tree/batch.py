@@ -19,7 +19,7 @@ from parkeeper.tree.view import View
 Asked = TypeVar("Asked")
 
 Fits = Callable[[int, int, int, int], bool]
-"""guards, puts, deletes, bytes -> whether one commit can hold them (`Store.fits`)."""
+"""guards, puts, deletes, bytes -> whether one commit can hold them (`Store.fits`). If it can it can hold less."""
 
 _OVERHEAD = 96
 """Bytes of an item's fixed part and of its journal entry, rounded up."""
@@ -92,6 +92,7 @@ class Batch(Generic[Asked]):
         self.taken: set[int] = set()
         self._items: dict[str, Item] = {}
         self._size = 0
+        self._room = 0, 0, 0  # guards, puts and bytes that certainly fit
 
     @property
     def writes(self) -> int:
@@ -144,10 +145,16 @@ class Batch(Generic[Asked]):
         """Whether one commit can hold these changes and guards as well.
 
         A bound from above first: far from the limits, which is nearly always, it spares the counting, a tenth of what
-        planning a write costs.
+        planning a write costs. And room for twice as much is asked for, so that it is asked for seldom.
         """
         guards = len(self.guards) + len(looked)
         writes = len(self._items) + MOST_ITEMS * len(changes) + len(self.taken) + len(self.view.taken) + 1
+        most_guards, most_writes, most_size = self._room
+        if guards <= most_guards and writes <= most_writes and size <= most_size:
+            return True
+        if self.fits(2 * guards, 2 * writes, 0, 2 * size):
+            self._room = 2 * guards, 2 * writes, 2 * size
+            return True
         return self.fits(guards, writes, 0, size) or self._fits_exactly(changes, looked, size)
 
     def _fits_exactly(self, changes: list[Change], looked: Mapping[str, int], size: int) -> bool:

@@ -414,6 +414,6 @@ def read_set_data(payload: bytes, at: int) -> tuple[SetData, int]:
     """A SetDataRequest and the offset behind it."""
     path, at = read_string(payload, at)
     data, at = read_buffer(payload, at)
-    version, at = read_int(payload, at)
+    version: int = INT.unpack_from(payload, at)[0]
     record: SetData = _new(SetData, (path, data, version))
-    return record, at
+    return record, at + 4

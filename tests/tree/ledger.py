@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from parkeeper.errors import Refused
-from parkeeper.tree import answers, genesis, plan, zxid
+from parkeeper.tree import answers, genesis, zxid
 from parkeeper.tree.batch import Batch, Planned, Sealed
 from parkeeper.tree.changes import CREATE, DELETE, SET_DATA, Change
 from parkeeper.tree.encoding import KeeperItem, Meta, encode_fence, encode_keeper
 from parkeeper.tree.node import pack_stat
 from parkeeper.tree.plan.context import Context
+from parkeeper.tree.plan.rules import plan
 from parkeeper.tree.replica import Replica
 from parkeeper.tree.schemes import NOBODY, Identities
 from parkeeper.tree.sessions import CLAIM_SESSION, CLOSE_SESSION, OPEN_SESSION
@@ -265,7 +266,7 @@ def plan_one(batch: Batch[Asked], asked: Asked) -> bool:
         asked.session, asked.identities, asked.ttl_nodes, asked.hard_quotas, 300_000, asked.most
     )
     try:
-        answer = plan.plan(view, asked.op, asked.record, context)
+        answer = plan(view, asked.op, asked.record, context)
     except Refused as refused:
         view.undo()
         return batch.refused(asked, refused.code, answers.NOTHING)

@@ -3,8 +3,8 @@
 import pytest
 
 from parkeeper.errors import Refused
-from parkeeper.tree.plan import OPERATIONS, RULES, plan
 from parkeeper.tree.plan.context import Context, expect
+from parkeeper.tree.plan.rules import OPERATIONS, RULES, plan
 from parkeeper.tree.schemes import NOBODY
 from parkeeper.tree.view import View
 from parkeeper.wire.opcodes import OPERATIONS as WIRE
