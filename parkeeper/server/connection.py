@@ -249,9 +249,9 @@ class Connection:
     def _turn(self) -> bool:
         """Receive and deal with a slice (`parkeeper.server.readiness.Turn`)."""
         prompt = self._prompt
-        if prompt is None:
-            return False  # and await it
         try:
+            if prompt is None:
+                raise AssertionError("what has to be awaited was parked")
             chunk = prompt.receive(self._wanted())
             return chunk is None or self._heard(chunk)
         except GONE:

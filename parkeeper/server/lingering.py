@@ -14,7 +14,8 @@ committer says that nothing is under way, over stores that need no network, and 
 connection on memory 1.4, with less CPU for each. With LONGEST 1 ms no more than that. On one core, shared with the
 clients, with 1 ms: getData 1.2 / 0.8 to 0.9. Beside 10 to 20 clients that ask 500 to 4,000 times a second in all the CPU
 is the same. A task that waits for a socket of its own, beside one busy client, has its turn after 0.07 ms without, after
-0.3 ms with LONGEST 0.2 ms, after 1.0 ms with 1 ms, in the median.)
+0.3 ms with LONGEST 0.2 ms, after 1.0 ms with 1 ms, in the median. All this when LONGEST ended it. Now a checkpoint
+does for the others, and it goes on: sets on memory at 1 / 8 connections 1.2 / 1.1 times as many.)
 """
 
 from __future__ import annotations

@@ -156,7 +156,8 @@ class Store(Protocol):
         """Whether one commit can hold so many guards, puts and deletes and `size` bytes of names and values.
 
         `guards` counts all but `head/` and `fence/` of the keeper; `puts` all but the head. The adapter adds its
-        own overhead. With 0 guards: whether there is any way at all, by guarding "nothing newer than `seen`".
+        own overhead. With 0 guards: whether there is any way at all, by guarding "nothing newer than `seen`". With
+        some: if it can, it can hold less of each as well, down to one guard.
         """
         ...
 

@@ -122,13 +122,19 @@ async def send(client: httpx.AsyncClient, message: httpx.Request) -> Answer:
         InDoubt: it may have been received (`TimedOut`: and no answer came within the request's time).
     """
     try:
-        response = await client.send(message, stream=True)  # (which it is not, having a time)
-    except httpx.TransportError as error:
+        response = await client.send(message, stream=True)
+        content = content_of(response)
+        if content is None:
+            content = await response.aread()
+        elif "content-encoding" in response.headers:  # a proxy's: httpx can decode it
+            answer = httpx.Response(response.status_code, headers=response.headers, content=content)
+            content = answer.content
+    except (httpx.TransportError, httpx.DecodingError) as error:
         raise translated(error, message.url) from error
-    return Answer(response.status_code, response.headers, content_of(response))
+    return Answer(response.status_code, response.headers, content)
 
 
-def translated(error: httpx.TransportError, url: httpx.URL) -> Unavailable | InDoubt:
+def translated(error: httpx.RequestError, url: httpx.URL) -> Unavailable | InDoubt:
     """What a broken exchange with the server of a URL means for what was asked."""
     text = f"{url.netloc.decode()}: {str(error) or type(error).__name__}"
     if isinstance(error, _NOT_SENT):

@@ -47,10 +47,10 @@ class Whole(httpx.AsyncByteStream):
         yield self.data
 
 
-def content_of(message: httpx.Request | httpx.Response) -> bytes:
-    """The body of a message that is all at hand."""
+def content_of(message: httpx.Request | httpx.Response) -> bytes | None:
+    """The body of a message, as it is on the wire; None if it is not at hand as `Whole`."""
     stream = message.stream
-    return stream.data if isinstance(stream, Whole) else message.content
+    return stream.data if isinstance(stream, Whole) else None
 
 
 class LeanTransport(httpx.AsyncBaseTransport):
@@ -141,7 +141,8 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
     async def _exchange(self, connection: Connection, request: httpx.Request, whole: bool) -> httpx.Response:
         try:
-            await connection.send(request_head(request) + content_of(request))
+            content = content_of(request)
+            await connection.send(request_head(request) + (request.content if content is None else content))
             status, headers = await read_head(connection)
             body = body_of(connection, request.method, status, headers)
             if not whole:

@@ -247,8 +247,6 @@ def body_of(connection: Connection, method: str, status: int, headers: list[tupl
                 raise httpx.RemoteProtocolError(f"transfer coding {value[:40]!r} is not known")
         elif name == b"content-length":
             lengths.add(value)
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise httpx.RemoteProtocolError(f"content coding {value[:40]!r}, which was not asked for")
     if method == "HEAD" or status in (204, 304):
         return Body(connection, 0, chunked=False, keep=keep)
     if chunked:

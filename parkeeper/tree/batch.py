@@ -19,7 +19,7 @@ from parkeeper.tree.view import View
 Asked = TypeVar("Asked")
 
 Fits = Callable[[int, int, int, int], bool]
-"""guards, puts, deletes, bytes -> whether one commit can hold them (`Store.fits`). If it can it can hold less."""
+"""guards, puts, deletes, bytes -> whether one commit can hold them (`Store.fits`)."""
 
 _OVERHEAD = 96
 """Bytes of an item's fixed part and of its journal entry, rounded up."""
@@ -145,7 +145,8 @@ class Batch(Generic[Asked]):
         """Whether one commit can hold these changes and guards as well.
 
         A bound from above first: far from the limits, which is nearly always, it spares the counting, a tenth of what
-        planning a write costs. And room for twice as much is asked for, so that it is asked for seldom.
+        planning a write costs. And it asks for room for twice as much, so that it asks seldom. (Where that fits less
+        does, down to one guard. Without any the store is asked something else, but a batch that has some keeps them.)
         """
         guards = len(self.guards) + len(looked)
         writes = len(self._items) + MOST_ITEMS * len(changes) + len(self.taken) + len(self.view.taken) + 1

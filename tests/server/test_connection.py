@@ -348,6 +348,17 @@ async def test_an_error_of_ours_ends_one_connection_with_a_traceback(caplog, mon
     )
 
 
+@either_way
+async def test_nobody_is_answered_past_the_serve_deadline(sockets):
+    """Others may have taken the session: the client has to ask elsewhere."""
+    async with stage(sockets=sockets) as there:
+        client = await there.client()
+        there.services.lease.deadline = trio.current_time()
+        await client.send(get_data(1, "/"), create(2, "/late"))
+        assert await client.ended()
+        assert "/late" not in there.services.replica.nodes
+
+
 async def test_a_connection_that_was_reset_is_freed_at_once():
     """Without the collector, which does not look at what has lived long: no circle holds it, nor half a frame of it."""
     gc.disable()

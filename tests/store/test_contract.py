@@ -1,6 +1,6 @@
 """What every store promises (`parkeeper.store.facade`) about commits, guards and limits, asked of each of them."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import trio
@@ -245,6 +245,23 @@ async def test_fits_is_kept(store_pair: Pair, kind: str) -> None:
     puts, guards, deletes = shape(low)
     receipt = await one.commit(puts, guards, deletes)
     assert await store_pair.b.head() == receipt.revision
+
+
+async def test_fits_less_where_it_fits_more(store_pair: Pair) -> None:
+    """Of guards, puts, deletes and bytes, each by itself; down to one guard."""
+    store = store_pair.a
+    axes = (
+        [1, 2, 9, 60, 61, 130, 500],
+        [1, 3, 20, 62, 100, 4000],
+        [0, 1, 30, 64],
+        [100, 50_000, 600_000, 2_000_000],
+    )
+    for numbers in product(*axes):
+        if store.fits(*numbers):
+            for axis, (values, number) in enumerate(zip(axes, numbers, strict=True)):
+                if number != values[0]:
+                    less = (*numbers[:axis], values[values.index(number) - 1], *numbers[axis + 1 :])
+                    assert store.fits(*less), (numbers, less)
 
 
 async def test_commit_when_too_large(store_pair: Pair) -> None:

@@ -150,6 +150,44 @@ async def test_own_entries_are_told_late_and_together(autojump_clock: MockClock)
         nursery.cancel_scope.cancel()
 
 
+async def test_own_entries_are_not_put_off_again_and_again(autojump_clock: MockClock) -> None:
+    """The first of them says when: who writes more often than that is told all the same."""
+    history: History[int] = History(0, 100, 100)
+    me = object()
+    heard: list[tuple[int, float]] = []
+    async with trio.open_nursery() as nursery:
+        start = trio.current_time()
+        nursery.start_soon(
+            history.follow, 0, lambda entry: heard.append((entry, trio.current_time() - start)), me
+        )
+        await wait_all_tasks_blocked()
+        for entry in range(1, 6):
+            history.append(entry, 1, me)
+            await trio.sleep(0.6 * LAZY)
+        nursery.cancel_scope.cancel()
+    assert [entry for entry, _ in heard] == [1, 2, 3, 4]
+    assert [when for _, when in heard] == [pytest.approx(part * LAZY) for part in (1, 1, 2.2, 2.2)]
+
+
+async def test_own_entries_come_when_a_delay_ends(autojump_clock: MockClock) -> None:
+    """One that is waited for already is not put off by the next one."""
+    history: History[int] = History(0, 100, 100)
+    me = object()
+    history.delay = LAZY / 4
+    heard: list[tuple[int, float]] = []
+    async with trio.open_nursery() as nursery:
+        start = trio.current_time()
+        nursery.start_soon(
+            history.follow, 0, lambda entry: heard.append((entry, trio.current_time() - start)), me
+        )
+        history.append(1, 1)
+        await wait_all_tasks_blocked()
+        history.append(2, 1, me)
+        await trio.sleep(LAZY / 2)
+        nursery.cancel_scope.cancel()
+    assert heard == [(1, pytest.approx(LAZY / 4)), (2, pytest.approx(LAZY / 4))]
+
+
 async def test_follow_yields_between_slices() -> None:
     """A long replay lets other tasks run in between."""
     history = filled(1000)

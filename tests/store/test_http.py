@@ -1,5 +1,6 @@
 """The clients of a store: TLS as a server sees it, and what errors become."""
 
+import gzip
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -152,6 +153,35 @@ async def test_send_gives_the_answer_whatever_it_is() -> None:
         await clients.aclose()
     assert (answer.status_code, answer.headers["x-consul-index"]) == (500, "7")
     assert (answer.content, answer.text) == (b"no\xff", "no\ufffd")
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"identity"])
+async def test_send_when_the_answer_is_in_a_coding(coding: bytes) -> None:
+    """A proxy may compress what we asked to be left as it is."""
+    clients = Clients(None)
+    body = gzip.compress(b"text") if coding == b"gzip" else b"text"
+    said = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
+    async with saying(said + body) as url:
+        assert (await send(clients.rest, request("GET", url, [], within=5.0))).content == b"text"
+        await clients.aclose()
+
+
+async def test_send_when_the_answer_is_not_in_its_coding() -> None:
+    """In doubt, as whatever is not what a server of ours would say."""
+    clients = Clients(None)
+    async with saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok") as url:
+        with pytest.raises(InDoubt, match="incorrect header check"):
+            await send(clients.rest, request("GET", url, [], within=5.0))
+        await clients.aclose()
+
+
+async def test_send_without_a_time() -> None:
+    """The answer is read whole all the same, and its connection is free then."""
+    clients = Clients(None)
+    async with saying(OK) as url:
+        assert (await send(clients.rest, request("GET", url, [], within=None))).content == b"ok"
+        assert "0 busy" in repr(clients.rest._lean)  # type: ignore[attr-defined]
+        await clients.aclose()
 
 
 async def test_send_when_nobody_listens() -> None:

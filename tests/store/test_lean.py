@@ -199,7 +199,6 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
         HEAD + b"Content-Length: -1\r\n\r\n",
         HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
-        HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n-1\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n",

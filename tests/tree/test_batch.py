@@ -16,7 +16,7 @@ from parkeeper.tree.sessions import (
 )
 from parkeeper.tree.view import View
 from parkeeper.wire.multi import Multi
-from parkeeper.wire.requests import Create, Delete, SetAcl, SetData
+from parkeeper.wire.requests import Check, Create, Delete, SetAcl, SetData
 from tests.tree.ledger import Asked, plan_one
 from tests.tree.planning import OPEN, Acl, Bench
 
@@ -236,6 +236,34 @@ def test_take_tells_guards_and_size(bench):
     size += sum(len(name.encode()) for name in sealed.deletes) + len(sealed.journal)
     assert size <= asked[-1][3] <= 10 * size
     assert asked[-1][1] + asked[-1][2] >= len(sealed.puts) + len(sealed.deletes)
+
+
+CREATES = [create(f"/q/{number}") for number in range(9)]
+CHECKS = [(13, Check(path, -1)) for path in ("/p", "/p/x", "/p/x/c", "/q")]
+
+
+@pytest.mark.parametrize(
+    ("bound", "most", "first", "asked"),
+    [
+        ("guards", 7, Asked(14, Multi(tuple((1, each.record) for each in CREATES)), MINE),
+         [set_data(path, b"") for path in ("/p", "/p/x", "/p/x/c", "/q")]),
+        ("writes", 12, Asked(14, Multi((*CHECKS, (5, SetData("/p/y", b"x" * 3000, -1)))), MINE), CREATES),
+        ("bytes", 5000, set_data("/p/y", b"small"), [set_data("/p/y", b"x" * 5000)]),
+    ],
+    ids=["guards", "writes", "bytes"],
+)  # fmt: skip
+def test_take_asks_again_where_there_may_be_no_room(bench, bound, most, first, asked):
+    """What was found to fit, with room for twice as much, says nothing of more than that, nor of another bound."""
+
+    def fits(guards: int, puts: int, deletes: int, size: int) -> bool:
+        return {"guards": guards, "writes": puts + deletes, "bytes": size}[bound] <= most
+
+    batch = Batch[Asked](View(bench.replica, 0, 1), fits)
+    assert plan_one(batch, first)
+    assert not all(plan_one(batch, each) for each in asked)
+    sealed = batch.seal()
+    size = sum(len(name) + len(value) for name, value in sealed.puts.items())
+    assert {"guards": len(sealed.guards), "writes": len(sealed.puts), "bytes": size}[bound] <= most
 
 
 def test_take_counts_guards_once(bench):
