@@ -22,7 +22,6 @@ it is left in the middle).
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
 
 import httpx
 import trio
@@ -42,9 +41,17 @@ class Whole(httpx.AsyncByteStream):
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self._told = False
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self.data
+    def __aiter__(self) -> Whole:
+        self._told = False
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._told:
+            raise StopAsyncIteration
+        self._told = True
+        return self.data
 
 
 def content_of(message: httpx.Request | httpx.Response) -> bytes | None:
