@@ -79,7 +79,7 @@ def request(
 
     Args:
         method: `GET`, `POST`, ...
-        url: parsed once by the caller: parsing is half the price of building a request.
+        url: parsed once by the caller: parsing costs more than building a request of it.
         headers: beside `Host`, `Accept-Encoding` and `Content-Length`.
         content: the body.
         within: seconds until the whole answer must be there; None: no limit, for streams.

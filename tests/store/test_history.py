@@ -100,16 +100,22 @@ async def test_break_off_ends_every_follower() -> None:
     await expect_cut()
 
 
+def following(nursery: trio.Nursery, history: History[int], by: object) -> list[tuple[int, float]]:
+    """What a follower that begins now hears, and how many seconds from now."""
+    heard: list[tuple[int, float]] = []
+    start = trio.current_time()
+    nursery.start_soon(
+        history.follow, 0, lambda entry: heard.append((entry, trio.current_time() - start)), by
+    )
+    return heard
+
+
 async def test_delay_is_kept_in_trio_seconds(autojump_clock: MockClock) -> None:
     """Each entry comes that late after it was made; a delay taken away is gone at once."""
     history: History[int] = History(0, 100, 100)
     history.delay = 10.0
-    heard: list[tuple[int, float]] = []
-    start = trio.current_time()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(
-            history.follow, 0, lambda entry: heard.append((entry, trio.current_time() - start))
-        )
+        heard = following(nursery, history, None)
         history.append(1, 1)
         await trio.sleep(4)
         history.append(2, 1)
@@ -126,12 +132,8 @@ async def test_own_entries_are_told_late_and_together(autojump_clock: MockClock)
     """A store's own entries cost its follower one wake-up for all of `LAZY`; a stranger's wakes it at once."""
     history: History[int] = History(0, 100, 100)
     me, other = object(), object()
-    heard: list[tuple[int, float]] = []
     async with trio.open_nursery() as nursery:
-        start = trio.current_time()
-        nursery.start_soon(
-            history.follow, 0, lambda entry: heard.append((entry, trio.current_time() - start)), me
-        )
+        heard = following(nursery, history, me)
         await wait_all_tasks_blocked()
         history.append(1, 1, me)
         history.append(2, 1, me)
@@ -154,12 +156,8 @@ async def test_own_entries_are_not_put_off_again_and_again(autojump_clock: MockC
     """The first of them says when: who writes more often than that is told all the same."""
     history: History[int] = History(0, 100, 100)
     me = object()
-    heard: list[tuple[int, float]] = []
     async with trio.open_nursery() as nursery:
-        start = trio.current_time()
-        nursery.start_soon(
-            history.follow, 0, lambda entry: heard.append((entry, trio.current_time() - start)), me
-        )
+        heard = following(nursery, history, me)
         await wait_all_tasks_blocked()
         for entry in range(1, 6):
             history.append(entry, 1, me)
@@ -174,12 +172,8 @@ async def test_own_entries_come_when_a_delay_ends(autojump_clock: MockClock) -> 
     history: History[int] = History(0, 100, 100)
     me = object()
     history.delay = LAZY / 4
-    heard: list[tuple[int, float]] = []
     async with trio.open_nursery() as nursery:
-        start = trio.current_time()
-        nursery.start_soon(
-            history.follow, 0, lambda entry: heard.append((entry, trio.current_time() - start)), me
-        )
+        heard = following(nursery, history, me)
         history.append(1, 1)
         await wait_all_tasks_blocked()
         history.append(2, 1, me)
