@@ -1,4 +1,4 @@
-"""HTTP/1.1 as a client speaks it, on one connection: a request's head, an answer's head, the body piece by piece.
+"""HTTP/1.1 as a client speaks it, on one connection: an answer's head, the body piece by piece.
 
 RFC 9112. Nothing here knows of pools or time-outs: those are `parkeeper.store.lean`.
 """
@@ -6,10 +6,12 @@ RFC 9112. Nothing here knows of pools or time-outs: those are `parkeeper.store.l
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import httpx
 import trio
 
+from parkeeper.store.lean_request import Origin
 from parkeeper.store.lean_streams import Plain, Secured, reason
 
 MAX_HEAD = 64 << 10
@@ -22,9 +24,6 @@ RECEIVE = 256 << 10
 IDLE = 30.0
 """Seconds after which an idle connection is not used again: middleboxes forget connections without a word."""
 
-Origin = tuple[str, str, int]
-"""Scheme, host and port."""
-
 CUT_SHORT = "the server closed the connection in its answer"
 
 
@@ -35,6 +34,9 @@ class Connection:
         release: takes the connection back, to keep it (True) or to close it; may be called twice.
         origin: where it leads to.
         stream: connected; taken over.
+
+    Attributes:
+        head, raw_head: of the last answer, and its bytes.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Connection:
         self.origin = origin
         self.buffer = bytearray()
         self.idle_since = 0.0
+        self.head: Head | None = None
+        self.raw_head = b""
 
     async def send(self, data: bytes) -> None:
         """Send everything.
@@ -184,6 +188,11 @@ class Body(httpx.AsyncByteStream):
         Raises:
             httpx.RemoteProtocolError: above `MAX_BODY`, and as `read`.
         """
+        left = self._left
+        if left and not self._chunked and left <= len(self._connection.buffer):  # as nearly always
+            piece = self._connection.take(left)
+            self._end()
+            return piece
         pieces: list[bytes] = []
         size = 0
         while piece := await self.read():
@@ -207,36 +216,60 @@ class Body(httpx.AsyncByteStream):
         self._connection.release(keep=False)
 
 
-def request_head(request: httpx.Request) -> bytes:
-    """The request line and the headers, with the empty line behind them."""
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%s: %s" % pair for pair in request.headers.raw]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+class Head(NamedTuple):
+    """The head of an answer.
+
+    Attributes:
+        status: the code.
+        headers: names in lower case.
+        length: bytes of the body; None: not known beforehand.
+        chunked: whether the body comes in chunks.
+        keep: whether the connection may be used again.
+        coded: whether the body is compressed. We ask for none that is, but a proxy may do as it likes.
+    """
+
+    status: int
+    headers: httpx.Headers
+    length: int | None
+    chunked: bool
+    keep: bool
+    coded: bool
 
 
-async def read_head(connection: Connection) -> tuple[int, list[tuple[bytes, bytes]]]:
-    """Status and headers, names in lower case; interim answers (1xx) are passed over."""
+async def read_head(connection: Connection) -> Head:
+    """Read the head of an answer; interim answers (1xx) are passed over.
+
+    Raises:
+        httpx.RemoteProtocolError: it is none of HTTP/1.1.
+    """
     while True:
-        first, *lines = (await connection.until(b"\r\n\r\n", MAX_HEAD)).split(b"\r\n")
-        version, _, rest = first.partition(b" ")
-        code = rest[:3]
-        if version not in (b"HTTP/1.1", b"HTTP/1.0") or not code.isdigit() or rest[3:4] not in (b"", b" "):
-            raise httpx.RemoteProtocolError(f"no HTTP/1.1 server: it answers {first[:60]!r}")
-        headers: list[tuple[bytes, bytes]] = []
-        for line in lines:
-            name, colon, value = line.partition(b":")
-            if not colon or not name or name != name.strip():
-                raise httpx.RemoteProtocolError(f"not a header: {line[:60]!r}")
-            headers.append((name.lower(), value.strip()))
-        if version == b"HTTP/1.0":
-            headers.append((b"connection", b"close"))
-        if not 100 <= int(code) < 200:
-            return int(code), headers
+        raw = await connection.until(b"\r\n\r\n", MAX_HEAD)
+        head = connection.head
+        if head is None or connection.raw_head != raw:  # (it is mostly the last one's, byte by byte)
+            head = connection.head = parsed_head(raw)
+            connection.raw_head = raw
+        if not 100 <= head.status < 200:
+            return head
 
 
-def body_of(connection: Connection, method: str, status: int, headers: list[tuple[bytes, bytes]]) -> Body:
-    """How the body is delimited: RFC 9112 section 6.3."""
-    keep, chunked = True, False
+def parsed_head(raw: bytes) -> Head:
+    """What the head says. RFC 9112 sections 4, 5 and 6.3.
+
+    Raises:
+        httpx.RemoteProtocolError: as `read_head`.
+    """
+    first, *lines = raw.split(b"\r\n")
+    version, _, rest = first.partition(b" ")
+    code = rest[:3]
+    if version not in (b"HTTP/1.1", b"HTTP/1.0") or not code.isdigit() or rest[3:4] not in (b"", b" "):
+        raise httpx.RemoteProtocolError(f"no HTTP/1.1 server: it answers {first[:60]!r}")
+    headers: list[tuple[bytes, bytes]] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name != name.strip():
+            raise httpx.RemoteProtocolError(f"not a header: {line[:60]!r}")
+        headers.append((name.lower(), value.strip()))
+    keep, chunked, coded = version == b"HTTP/1.1", False, False
     lengths: set[bytes] = set()
     for name, value in headers:
         if name == b"connection":
@@ -247,13 +280,19 @@ def body_of(connection: Connection, method: str, status: int, headers: list[tupl
                 raise httpx.RemoteProtocolError(f"transfer coding {value[:40]!r} is not known")
         elif name == b"content-length":
             lengths.add(value)
-    if method == "HEAD" or status in (204, 304):
-        return Body(connection, 0, chunked=False, keep=keep)
-    if chunked:
-        return Body(connection, None, chunked=True, keep=keep)
-    if not lengths:
-        return Body(connection, None, chunked=False, keep=False)
-    length = lengths.pop()
-    if lengths or not length.isdigit():
-        raise httpx.RemoteProtocolError(f"not a Content-Length: {length[:40]!r}")
-    return Body(connection, int(length), chunked=False, keep=keep)
+        elif name == b"content-encoding":
+            coded = True
+    length: int | None = None
+    if lengths and not chunked:
+        said = lengths.pop()
+        if lengths or not said.isdigit():
+            raise httpx.RemoteProtocolError(f"not a Content-Length: {said[:40]!r}")
+        length = int(said)
+    return Head(int(code), httpx.Headers(headers), length, chunked, keep, coded)
+
+
+def body_of(connection: Connection, method: str, head: Head) -> Body:
+    """The body that follows. RFC 9112 section 6.3."""
+    if method == "HEAD" or head.status in (204, 304):
+        return Body(connection, 0, chunked=False, keep=head.keep)
+    return Body(connection, head.length, chunked=head.chunked, keep=head.keep)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
 from typing import cast
@@ -54,9 +53,13 @@ class Plain:
 
     def is_readable(self) -> bool:
         """Whether there is anything to receive, the end included."""
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return bool(poll.poll(0))
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:  # it is broken, as the next call will say
+            pass
+        return True
 
     def close(self) -> None:
         """Close at once; who waits on it gets `trio.ClosedResourceError`."""

@@ -12,7 +12,8 @@ import trio
 import trustme
 
 from parkeeper.errors import ConfigError, InDoubt, Unavailable
-from parkeeper.store.http import Clients, Streaming, TimedOut, origin, request, send, tls_context
+from parkeeper.store.http import Clients, Streaming, TimedOut, origin, send, tls_context
+from parkeeper.store.lean_request import Target
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -51,7 +52,7 @@ async def tls_server(context: ssl.SSLContext) -> AsyncIterator[int]:
 async def get(clients: Clients, port: int, name: str = "localhost") -> bytes:
     url = httpx.URL(f"https://{name}:{port}/")
     with trio.fail_after(10):
-        return (await send(clients.rest, request("GET", url, [], within=5.0))).content
+        return (await send(clients.rest, Target("GET", url).request(within=5.0))).content
 
 
 def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
@@ -126,30 +127,12 @@ def test_origin_of_addresses() -> None:
     assert origin("::1", 8501, True) == "https://[::1]:8501"
 
 
-async def test_request_asks_for_no_compression() -> None:
-    """And says how long it is."""
-    message = request("POST", httpx.URL("http://h:1/p"), [(b"A", b"b")], b"xyz", within=1.0)
-    assert message.headers.raw == [
-        (b"Host", b"h:1"),
-        (b"Accept-Encoding", b"identity"),
-        (b"A", b"b"),
-        (b"Content-Length", b"3"),
-    ]
-
-
-@pytest.mark.parametrize(("method", "length"), [("GET", []), ("POST", [b"0"]), ("PUT", [b"0"])])
-async def test_request_without_a_body(method: str, length: list[bytes]) -> None:
-    """A server that expects one is told that there is none (RFC 9110 section 8.6)."""
-    message = request(method, httpx.URL("http://h:1/p"), [], within=1.0)
-    assert [value for name, value in message.headers.raw if name == b"Content-Length"] == length
-
-
 async def test_send_gives_the_answer_whatever_it_is() -> None:
     """Status, headers by name, the body, and what of it people can read."""
     clients = Clients(None)
     said = b"HTTP/1.1 500 Oh\r\nX-Consul-Index: 7\r\nContent-Length: 3\r\n\r\nno\xff"
     async with saying(said) as url:
-        answer = await send(clients.rest, request("GET", url, [], within=5.0))
+        answer = await send(clients.rest, Target("GET", url).request(within=5.0))
         await clients.aclose()
     assert (answer.status_code, answer.headers["x-consul-index"]) == (500, "7")
     assert (answer.content, answer.text) == (b"no\xff", "no\ufffd")
@@ -162,7 +145,7 @@ async def test_send_when_the_answer_is_in_a_coding(coding: bytes) -> None:
     body = gzip.compress(b"text") if coding == b"gzip" else b"text"
     said = b"HTTP/1.1 200 OK\r\nContent-Encoding: %s\r\nContent-Length: %d\r\n\r\n" % (coding, len(body))
     async with saying(said + body) as url:
-        assert (await send(clients.rest, request("GET", url, [], within=5.0))).content == b"text"
+        assert (await send(clients.rest, Target("GET", url).request(within=5.0))).content == b"text"
         await clients.aclose()
 
 
@@ -171,7 +154,7 @@ async def test_send_when_the_answer_is_not_in_its_coding() -> None:
     clients = Clients(None)
     async with saying(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok") as url:
         with pytest.raises(InDoubt, match="incorrect header check"):
-            await send(clients.rest, request("GET", url, [], within=5.0))
+            await send(clients.rest, Target("GET", url).request(within=5.0))
         await clients.aclose()
 
 
@@ -179,7 +162,7 @@ async def test_send_without_a_time() -> None:
     """The answer is read whole all the same, and its connection is free then."""
     clients = Clients(None)
     async with saying(OK) as url:
-        assert (await send(clients.rest, request("GET", url, [], within=None))).content == b"ok"
+        assert (await send(clients.rest, Target("GET", url).request(within=None))).content == b"ok"
         assert "0 busy" in repr(clients.rest._lean)  # type: ignore[attr-defined]
         await clients.aclose()
 
@@ -188,7 +171,7 @@ async def test_send_when_nobody_listens() -> None:
     """Certainly not sent."""
     clients = Clients(None)
     with pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
-        await send(clients.rest, request("GET", httpx.URL("http://127.0.0.1:1/"), [], within=1.0))
+        await send(clients.rest, Target("GET", httpx.URL("http://127.0.0.1:1/")).request(within=1.0))
     await clients.aclose()
 
 
@@ -215,7 +198,7 @@ async def test_send_when_the_answer_is_cut_off() -> None:
     clients = Clients(None)
     async with saying(OK[:-1]) as url:
         with pytest.raises(InDoubt, match="closed the connection"):
-            await send(clients.rest, request("GET", url, [], within=5.0))
+            await send(clients.rest, Target("GET", url).request(within=5.0))
         await clients.aclose()
 
 
@@ -224,7 +207,7 @@ async def test_send_when_no_answer_comes() -> None:
     clients = Clients(None)
     async with saying(b"") as url:
         with pytest.raises(TimedOut, match="no answer within"):
-            await send(clients.rest, request("GET", url, [], within=0.05))
+            await send(clients.rest, Target("GET", url).request(within=0.05))
         await clients.aclose()
 
 
@@ -232,7 +215,7 @@ async def test_streaming_when_the_answer_is_cut_off() -> None:
     """What came is there to be read, then it is in doubt."""
     clients = Clients(None)
     async with saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n") as url:
-        async with Streaming(clients.stream, request("GET", url, [], within=None)) as answer:
+        async with Streaming(clients.stream, Target("GET", url).request(within=None)) as answer:
             assert answer.response.status_code == 200
             assert await answer.read() == b"ok"
             with pytest.raises(InDoubt, match="closed the connection"):
@@ -245,7 +228,7 @@ async def test_streaming_when_nobody_listens() -> None:
     clients = Clients(None)
     with pytest.raises(Unavailable):
         async with Streaming(
-            clients.stream, request("GET", httpx.URL("http://127.0.0.1:1/"), [], within=None)
+            clients.stream, Target("GET", httpx.URL("http://127.0.0.1:1/")).request(within=None)
         ):
             raise AssertionError("there is nobody")
     await clients.aclose()

@@ -8,8 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from parkeeper.store.lean import BODY, WITHIN, LeanTransport
+from parkeeper.store.lean import BODY, LeanTransport
 from parkeeper.store.lean_http import Body
+from parkeeper.store.lean_request import WITHIN
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSE = b""

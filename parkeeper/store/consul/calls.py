@@ -22,7 +22,8 @@ import msgspec
 
 from parkeeper.errors import AccessDenied, InDoubt, Rejected, StoreError, Unavailable
 from parkeeper.store.consul.messages import TXN_REPLY, Operation, Pair, TxnReply, read_pairs, transaction
-from parkeeper.store.http import Answer, Clients, origin, request, send, tls_context
+from parkeeper.store.http import Answer, Clients, origin, send, tls_context
+from parkeeper.store.lean_request import Target
 from parkeeper.store.urls import StoreOptions
 
 READ = 10.0
@@ -85,11 +86,16 @@ class Calls:
         if options.token is not None:
             self._headers.append((b"X-Consul-Token", options.token.encode()))
         self._dc = "" if options.datacenter is None else f"&dc={quote(options.datacenter, safe='')}"
-        self._txn = [httpx.URL(f"{each}/v1/txn?{self._dc[1:]}") for each in self._origins]
-        self._read_txn = [httpx.URL(f"{each}/v1/txn?consistent{self._dc}") for each in self._origins]
+        self._txn = [self._target("PUT", f"{each}/v1/txn?{self._dc[1:]}") for each in self._origins]
+        self._read_txn = [
+            self._target("PUT", f"{each}/v1/txn?consistent{self._dc}") for each in self._origins
+        ]
 
     def __repr__(self) -> str:
         return f"<Calls to {self._origins[self._at]}>"
+
+    def _target(self, method: str, url: str) -> Target:
+        return Target(method, httpx.URL(url), self._headers)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -113,7 +119,7 @@ class Calls:
             at = self._at
             settled = False
             try:
-                message = request("PUT", self._txn[at], self._headers, body, within=within)
+                message = self._txn[at].request(body, within=within)
                 answer = await send(client or self.clients.rest, message)
                 settled = answer.status_code < 500
                 return await self._results(answer)
@@ -142,7 +148,7 @@ class Calls:
         failure: StoreError = Unavailable("no agent is configured")
         for _ in self._origins:
             at = self._at
-            message = request("PUT", self._read_txn[at], self._headers, body, within=within)
+            message = self._read_txn[at].request(body, within=within)
             try:
                 return await self._results(await send(self.clients.rest, message))
             except (Unavailable, InDoubt) as error:
@@ -163,11 +169,11 @@ class Calls:
         """
         at = self._at
         separator = "&" if "?" in path else "?"
-        url = httpx.URL(f"{self._origins[at]}/v1/{path}{self._dc and separator + self._dc[1:]}")
+        target = self._target("GET", f"{self._origins[at]}/v1/{path}{self._dc and separator + self._dc[1:]}")
         client = self.clients.stream if stream else self.clients.rest
         settled = False
         try:
-            answer = await send(client, request("GET", url, self._headers, within=within))
+            answer = await send(client, target.request(within=within))
             settled = answer.status_code < 500
         finally:
             if not settled:

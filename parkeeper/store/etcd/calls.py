@@ -15,7 +15,8 @@ import trio
 from parkeeper.errors import InDoubt, NotApplied, StoreError, Unavailable
 from parkeeper.store.etcd.auth import Auth
 from parkeeper.store.etcd.refusals import NO_SPACE, NoSpace, TokenRefused, refusal
-from parkeeper.store.http import Answer, Clients, TimedOut, origin, request, send
+from parkeeper.store.http import Answer, Clients, TimedOut, origin, send
+from parkeeper.store.lean_request import Target
 
 log = logging.getLogger("parkeeper.store.etcd")
 
@@ -44,8 +45,14 @@ _LEADER = (b"Grpc-Metadata-hasleader", b"true")
 """Makes a member without a leader refuse at once, and provably not apply, instead of hanging for 7 s."""
 
 
+TARGETS: Final = 64
+"""Targets kept for one member."""
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
 class Endpoint:
-    """One member's address, with URLs parsed once.
+    """One member's address, with what is asked there prepared once.
 
     Args:
         host: name or address.
@@ -55,17 +62,20 @@ class Endpoint:
 
     def __init__(self, host: str, port: int, tls: bool) -> None:
         self._origin = origin(host, port, tls)
-        self._urls: dict[str, httpx.URL] = {}
+        self._targets: dict[tuple[str, str, Headers], Target] = {}
 
     def __str__(self) -> str:
         return self._origin
 
-    def url(self, path: str) -> httpx.URL:
-        """Of a path on this member."""
-        url = self._urls.get(path)
-        if url is None:
-            url = self._urls[path] = httpx.URL(self._origin + path)
-        return url
+    def target(self, method: str, path: str, headers: Headers = ()) -> Target:
+        """A path on this member, asked with these headers."""
+        key = (method, path, headers)
+        target = self._targets.get(key)
+        if target is None:
+            if len(self._targets) >= TARGETS:  # of tokens that were renewed
+                self._targets.clear()
+            target = self._targets[key] = Target(method, httpx.URL(self._origin + path), headers)
+        return target
 
 
 class Calls:
@@ -97,8 +107,8 @@ class Calls:
 
     def message(self, path: str, body: bytes, within: float | None, leader: bool = True) -> httpx.Request:
         """A request to the present member, with the present token."""
-        headers = [*self.auth.headers, _LEADER] if leader else [*self.auth.headers]
-        return request("POST", self.endpoint.url(path), headers, body, within=within)
+        headers = (*self.auth.headers, _LEADER) if leader else self.auth.headers
+        return self.endpoint.target("POST", path, headers).request(body, within=within)
 
     async def get(self, path: str, within: float = READ) -> Answer:
         """A plain GET, whatever its status; asks one member after the other.
@@ -110,7 +120,7 @@ class Calls:
         for _ in self._endpoints:
             endpoint = self.endpoint
             try:
-                return await send(self.clients.rest, request("GET", endpoint.url(path), [], within=within))
+                return await send(self.clients.rest, endpoint.target("GET", path).request(within=within))
             except (Unavailable, InDoubt) as error:
                 self.leave(endpoint, error)
                 failure = error
@@ -169,8 +179,8 @@ class Calls:
         """Get a token in place of the one refused; see `Auth.renew`."""
 
         async def authenticate(body: bytes) -> bytes:
-            url = self.endpoint.url(AUTHENTICATE)
-            return await self._sent(client, request("POST", url, [_LEADER], body, within=LONGEST))
+            target = self.endpoint.target("POST", AUTHENTICATE, (_LEADER,))
+            return await self._sent(client, target.request(body, within=LONGEST))
 
         await self.auth.renew(refused, authenticate)
 

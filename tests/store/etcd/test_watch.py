@@ -319,10 +319,9 @@ def through(store: EtcdStore, monkeypatch: pytest.MonkeyPatch, proxy: TcpProxy, 
     mark = b'"key":"%s"' % b64encode(prefix)
 
     def message(path: str, body: bytes, within: float | None, leader: bool = True) -> object:
-        request = usual(path, body, within, leader)
         if path == WATCH and mark in body:
-            request.url = other.url(WATCH)
-        return request
+            return other.target("POST", WATCH).request(body, within=within)
+        return usual(path, body, within, leader)
 
     monkeypatch.setattr(calls, "message", message)
 
