@@ -20,7 +20,7 @@ import trio
 
 from parkeeper.errors import GuardFailed, InDoubt, NotApplied, ParkeeperError, Rejected, Unavailable
 from parkeeper.server.commit_stats import CommitStats
-from parkeeper.store.facade import Commit, Head, PromptStore, Receipt, Store
+from parkeeper.store.facade import Commit, Head, PatientStore, PromptStore, Receipt, Store
 
 log = logging.getLogger("parkeeper.committer")
 
@@ -66,6 +66,7 @@ class Sender:
     def __init__(self, store: Store, keeper: int, attempts: Callable[[], int], stats: CommitStats) -> None:
         self._store = store
         self._prompt = store if isinstance(store, PromptStore) else None
+        self._patient = isinstance(store, PatientStore)
         self._keeper = keeper
         self._attempts = attempts
         self._stats = stats
@@ -117,8 +118,8 @@ class Sender:
                 return receipt
 
     async def _try(self, commit: Commit, limit: float) -> Receipt:
-        """One try; one that takes too long is in doubt. A file of our own answers when it answers."""
-        if not self._store.limits.shared:
+        """One try; one that takes too long is in doubt, as some stores see to. A file of our own answers some time."""
+        if self._patient or not self._store.limits.shared:
             return await self._store.commit(commit)
         if self._prompt is not None:  # (a scope for the limit costs as much as a small commit)
             await trio.lowlevel.checkpoint_if_cancelled()

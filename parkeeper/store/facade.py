@@ -52,6 +52,8 @@ class Commit(NamedTuple):
             of `head/`, `fence/`, `keeper/`, `ids` and `meta`.
         newest: the keeper whose head stands at `seen`, 0 if none is known. Whoever guards as above guards that it
             stands there as well: a store that was put back to a backup has nothing newer either.
+        sole: no other keeper was registered at `seen`: an adapter may let its change stream be late by a little while
+            our commits follow each other, if it can tell by their answers that nobody else committed.
     """
 
     keeper: int
@@ -62,6 +64,7 @@ class Commit(NamedTuple):
     journal: bytes = b""
     seen: int = 0
     newest: int = 0
+    sole: bool = False
 
 
 class Receipt(NamedTuple):
@@ -218,6 +221,18 @@ class Store(Protocol):
 
     async def compact(self, revision: int) -> None:
         """Forget history up to a revision, where the store keeps one and we are asked to; else nothing."""
+        ...
+
+
+@runtime_checkable
+class PatientStore(Protocol):
+    """What a store may offer besides: it sees by itself that no commit takes too long."""
+
+    async def watch_commits(self) -> NoReturn:
+        """Runs beside the commits: those that take too long end in doubt (too long is longer after each of them).
+
+        Without it they do so as well, at a higher price.
+        """
         ...
 
 

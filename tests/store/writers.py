@@ -60,6 +60,7 @@ class Writer:
         journal: bytes = b"journal",
         seen: int | None = None,
         newest: int = 0,
+        sole: bool = False,
     ) -> Commit:
         """The commit that `commit` would make, with an identity of its own."""
         self._attempt += 1
@@ -73,6 +74,7 @@ class Writer:
             journal,
             await self.store.head() if seen is None else seen,
             newest,
+            sole,
         )
 
     async def send(self, commit: Commit) -> Receipt:
@@ -93,6 +95,10 @@ class Writer:
     ) -> Receipt:
         """Plan and send."""
         return await self.send(await self.plan(puts, guards, deletes, journal, seen, newest))
+
+    async def commit_alone(self, puts: Mapping[str, bytes], sole: bool = True) -> Receipt:
+        """As a keeper does that has seen no commit since its own last one; `sole`: nor any other keeper."""
+        return await self.send(await self.plan(puts, seen=self.revision, newest=self.keeper, sole=sole))
 
     async def send_beat(self, value: bytes) -> int:
         """A heartbeat."""

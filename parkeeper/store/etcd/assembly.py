@@ -174,6 +174,11 @@ class Assembly:
         """No commit up to `revision` is still to come from the namespace's watch."""
         self._decided = max(self._decided, revision)
 
+    def skip(self, revision: int) -> None:
+        """There is nothing to tell up to `revision`. (Only where one watch brings everything, and after it was told.)"""
+        self.told = max(self.told, revision)
+        self.decide(revision)
+
     def next(self) -> Event | None:
         """What is to be told next; None: nothing yet.
 

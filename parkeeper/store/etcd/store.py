@@ -8,7 +8,8 @@ from typing import NoReturn
 
 import trio
 
-from parkeeper.errors import Compacted, GuardFailed, InDoubt, NotApplied, StoreError, Unavailable, WentBack
+from parkeeper.errors import Compacted, InDoubt, NotApplied, StoreError, Unavailable, WentBack
+from parkeeper.store.etcd.alone import SHORT, Alone
 from parkeeper.store.etcd.auth import Auth
 from parkeeper.store.etcd.calls import COMPACT, DELETE, LONGEST, PUT, RANGE, TXN, Calls, Endpoint
 from parkeeper.store.etcd.checks import check_access, check_history, check_version
@@ -24,8 +25,9 @@ from parkeeper.store.etcd.messages import (
     encode,
     end_of,
 )
+from parkeeper.store.etcd.patience import Patience
 from parkeeper.store.etcd.refusals import NoSpace
-from parkeeper.store.etcd.txn import Transactions, guard_failed, receipt
+from parkeeper.store.etcd.txn import Transactions, guard_failed, lost, receipt
 from parkeeper.store.etcd.watch import Follower, Position
 from parkeeper.store.facade import Commit, Event, Head, Item, Receipt, Snapshot, StoreLimits, Survey
 from parkeeper.store.heads import unpack_head
@@ -36,12 +38,6 @@ from parkeeper.store.urls import StoreOptions
 log = logging.getLogger("parkeeper.store.etcd")
 
 KEEPER_TTL = 6.0
-ALONE = 8
-"""Commits of ours in a row without one of another keeper between them, after which coarse guards are used: one that
-fails costs a round trip."""
-
-FIRST_TRY = 1.0
-"""Seconds for a commit; twice as many after each that timed out. A write caught in a leader change hangs 7 s."""
 
 
 class EtcdStore:
@@ -66,11 +62,12 @@ class EtcdStore:
         ttl = options.keeper_ttl or KEEPER_TTL
         self._limits = StoreLimits(self._transactions.value, shared=True, keeper_ttl=ttl)
         self._beat_try = ttl / 6
-        self._patience = FIRST_TRY
+        self._patience = Patience(self._calls.clients.commits.cut, LONGEST)
         self._cluster = 0
         self._position: Position | None = None
         self._doubted: Head | None = None
-        self._newest_own = self._in_a_row = 0
+        # With two watches never: they would have to rest, and to begin again, at one revision.
+        self._alone = Alone(rests=ttl >= SHORT and not self.layout.data_apart)
 
     def __repr__(self) -> str:
         return f"<EtcdStore {self.layout.namespace!r} at {self._calls.endpoint}>"
@@ -96,6 +93,7 @@ class EtcdStore:
 
     async def load(self) -> Snapshot:
         """Pages of about 4 MB, all at the first one's revision; from the start if that gets compacted meanwhile."""
+        self._alone.over()
         for _ in range(5):
             try:
                 snapshot, self._cluster = await load(self._calls, self.layout)
@@ -108,27 +106,54 @@ class EtcdStore:
 
     async def commit(self, commit: Commit) -> Receipt:
         """One transaction. GuardFailed may name this very commit: then it happened (see `_without_space`)."""
-        in_a_row, self._in_a_row = self._in_a_row, 0  # whatever goes wrong, the next one has fine guards
-        coarse = in_a_row >= ALONE and commit.seen == self._newest_own
-        body = self._transactions.commit(commit, coarse)
-        calls = self._calls
+        alone = self._alone
+        coarse = alone.suffices(commit)
         try:
-            reply = decoded(TXN_REPLY, await calls.write(calls.clients.rest, TXN, body, self._patience))
+            happened = await self._try(commit, coarse)
+        except BaseException:  # a cancel too: whatever went wrong, the next one has fine guards
+            alone.over()
+            raise
+        alone.happened(commit, happened)
+        return happened
+
+    async def _try(self, commit: Commit, coarse: bool) -> Receipt:
+        body = self._transactions.commit(commit, coarse)
+        try:
+            reply = decoded(TXN_REPLY, await self._sent(body))
         except NoSpace as error:
             raise await self._without_space(commit, error) from error
-        except (InDoubt, trio.Cancelled) as error:
-            # Cancelled: our caller had less patience than we.
+        except (InDoubt, trio.Cancelled):
             self._doubted = commit.head
-            if isinstance(error, (TimedOut, trio.Cancelled)):
-                self._patience = min(2 * self._patience, LONGEST)
             raise
-        self._patience = FIRST_TRY
         self._check_cluster(reply.header)
-        happened = receipt(reply)
-        if happened.previous == self._newest_own:
-            self._in_a_row = in_a_row + 1
-        self._newest_own = happened.revision
-        return happened
+        if not coarse:
+            return receipt(reply)
+        if not reply.succeeded:
+            raise lost(commit, await self.survey())
+        return Receipt(reply.header.revision, commit.seen)
+
+    async def _sent(self, body: bytes) -> bytes:
+        """A commit's answer, if it comes in time."""
+        patience, calls = self._patience, self._calls
+        try:
+            answer = await calls.write(calls.clients.commits, TXN, body, patience.begin())
+        except InDoubt as error:
+            if not patience.ended and not isinstance(error, TimedOut):
+                raise
+            waited = patience.seconds
+            patience.exhausted()
+            raise TimedOut(f"no answer within {waited:g} s") from error
+        except trio.Cancelled:
+            patience.exhausted()  # our caller had less than we
+            raise
+        finally:
+            patience.end()
+        patience.answered()
+        return answer
+
+    async def watch_commits(self) -> NoReturn:
+        """See `Patience.watch`."""
+        await self._patience.watch()
 
     async def _without_space(self, commit: Commit, error: NoSpace) -> StoreError:
         """What became of a commit that was refused for want of space: the one that crosses the quota is stored.
@@ -144,7 +169,7 @@ class EtcdStore:
             return error
         own = survey.heads.get(commit.keeper)
         if own is not None and own[0] == commit.head:
-            return GuardFailed(max(revision for _, revision in survey.heads.values()), own[1], own[0])
+            return lost(commit, survey)
         if commit.head is None or commit.head == self._doubted:
             return error
         return NotApplied(f"etcd's database is full: {error}")
@@ -154,9 +179,9 @@ class EtcdStore:
         key = self.layout.encode(name)
         calls = self._calls
         if value is None:
-            await calls.write(calls.clients.rest, DELETE, encode(Delete(key)), self._patience)
+            await calls.write(calls.clients.rest, DELETE, encode(Delete(key)), self._patience.seconds)
         else:
-            await calls.write(calls.clients.rest, PUT, encode(Put(key, value)), self._patience)
+            await calls.write(calls.clients.rest, PUT, encode(Put(key, value)), self._patience.seconds)
 
     async def read(self, name: str) -> Item | None:
         """A range of one key."""
@@ -168,7 +193,10 @@ class EtcdStore:
         """A range of the newest key under head/."""
         reply = decoded(RANGE_REPLY, await self._calls.read(RANGE, self._transactions.newest_head))
         self._check_cluster(reply.header)
-        return reply.kvs[0].mod_revision if reply.kvs else 0
+        newest = reply.kvs[0].mod_revision if reply.kvs else 0
+        if newest > self._alone.newest:
+            self._alone.wake()  # whoever asked will wait for it
+        return newest
 
     async def survey(self) -> Survey:
         """One range from head/ to keeper/; between them lies but ids.
@@ -198,6 +226,7 @@ class EtcdStore:
         self._check_cluster(reply.header)
         if not reply.succeeded:
             raise guard_failed(reply)
+        self._alone.wake()
         return reply.header.revision
 
     async def follow(self, after: int, deliver: Callable[[Event], None]) -> NoReturn:
@@ -209,7 +238,7 @@ class EtcdStore:
         position = self._position
         if position is None or position.told != after:
             position = Position(after, after, after)
-        follower = Follower(self._calls, self.layout, position, self._cluster, deliver)
+        follower = Follower(self._calls, self.layout, position, self._cluster, self._alone, deliver)
         try:
             await follower.run()
         finally:

@@ -2,6 +2,8 @@
 
 A watch is a POST whose answer never ends, a JSON object a line. Each has its own resume point; what they tell is put
 together in `assembly`. Asked for is `fragment`, without which the replay of 250 large commits was one line of 433 MB.
+
+A watch that would tell us but our own commits is closed for a while (`alone` says when, and what is known then).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from parkeeper.errors import (
     Unavailable,
     WentBack,
 )
+from parkeeper.store.etcd.alone import Alone
 from parkeeper.store.etcd.assembly import Assembly, Group, Groups
 from parkeeper.store.etcd.calls import RANGE, WATCH, Calls
 from parkeeper.store.etcd.messages import (
@@ -100,6 +103,11 @@ class Lines:
         self._seen = len(self._buffer)
         return lines
 
+    @property
+    def empty(self) -> bool:
+        """Whether no line has begun."""
+        return not self._buffer
+
     def rest(self) -> list[bytes]:
         """What has no end, at the end of the stream."""
         return [bytes(self._buffer)] if self._buffer else []
@@ -113,15 +121,23 @@ class Follower:
         layout: which keys are ours.
         position: where to go on.
         cluster: the cluster's id as it was when the namespace was loaded; 0: not known.
+        alone: whether the stream may rest.
         deliver: told every event.
     """
 
     def __init__(
-        self, calls: Calls, layout: Layout, position: Position, cluster: int, deliver: Callable[[Event], None]
+        self,
+        calls: Calls,
+        layout: Layout,
+        position: Position,
+        cluster: int,
+        alone: Alone,
+        deliver: Callable[[Event], None],
     ) -> None:
         self._calls = calls
         self._layout = layout
         self._cluster = cluster
+        self._alone = alone
         self._deliver = deliver
         self._told = position.told
         self._assembly = Assembly(layout, position.namespace)
@@ -235,16 +251,21 @@ class Follower:
         take: Callable[[list[Group]], None],
         room: Callable[[], bool],
     ) -> NoReturn:
-        """One watch, until it ends; a token that was refused is renewed once."""
-        token = self._calls.auth.headers
-        try:
-            await self._watch(prefix, groups, take, room)
-        except TokenRefused:
-            await self._renew(token)
-        try:
-            await self._watch(prefix, groups, take, room)
-        except TokenRefused as error:
-            raise AccessDenied(f"etcd refuses a watch on {prefix.decode()!r}: {error}") from error
+        """One watch after the other, until one ends by itself; a token that was refused is renewed once."""
+        renewed = False
+        while True:
+            token = self._calls.auth.headers
+            try:
+                await self._watch(prefix, groups, take, room)
+            except TokenRefused as error:
+                if renewed:
+                    raise AccessDenied(f"etcd refuses a watch on {prefix.decode()!r}: {error}") from error
+                await self._renew(token)
+                renewed = True
+            else:
+                renewed = False
+                groups.last = await self._alone.rest(groups.last)
+                self._assembly.skip(groups.last)
 
     async def _renew(self, token: tuple[tuple[bytes, bytes], ...]) -> None:
         try:
@@ -258,7 +279,8 @@ class Follower:
         groups: Groups,
         take: Callable[[list[Group]], None],
         room: Callable[[], bool],
-    ) -> NoReturn:
+    ) -> None:
+        """One watch, until it may rest or ends."""
         calls = self._calls
         endpoint = calls.endpoint
         create = WatchCreate(prefix, end_of(prefix), groups.last + 1)
@@ -277,6 +299,8 @@ class Follower:
                                 await self._created(result, groups.last)
                             take(groups.feed(checked(result)))
                             await self._tell()
+                            if self._alone.may_rest(groups.last) and lines.empty and not result.fragment:
+                                return
                         await self._until(room)
                     for line in lines.rest():
                         checked(parsed(line))

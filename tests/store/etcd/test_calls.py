@@ -103,7 +103,7 @@ async def test_commit_when_no_answer_comes(proxy: TcpProxy) -> None:
         proxy.release()
         with pytest.raises(GuardFailed):
             await store.commit(commit)
-        assert store._patience == 1.0
+        assert store._patience.seconds == 1.0
 
 
 async def test_read_when_the_connection_breaks(proxy: TcpProxy) -> None:

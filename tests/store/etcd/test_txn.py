@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from parkeeper.errors import GuardFailed, Rejected
-from parkeeper.store.etcd.store import ALONE, EtcdStore
+from parkeeper.store.etcd.alone import COARSE_AFTER
+from parkeeper.store.etcd.store import EtcdStore
 from parkeeper.store.etcd.txn import Transactions
 from parkeeper.store.facade import Commit, Head
 from parkeeper.store.keys import Layout
@@ -228,14 +229,28 @@ async def test_commit_replaces_guards_only_when_nobody_came_between(any_etcd: Et
         await one.commit({"node/a": b""}, guards)
 
 
-def test_coarse_guards_are_for_commits_with_a_journal() -> None:
-    """A batch is planned again when it loses, whatever it lost by; an errand takes a lost guard for an answer."""
+def test_commit_of_who_is_alone_as_it_is_sent() -> None:
+    """Guarded as a whole, by the own head as the newest one; and nothing is read."""
     transactions = Transactions(Layout("p/"), None, None)
-    guards = {"head/3": 40, "fence/3": 12, "node/a": 7, "stat/a": 8}
-    batch, errand = (Commit(3, Head(5, 6, 7), guards, {}, (), journal, 41) for journal in (b"journal", b""))
-    keys = [compare["key"] for compare in json.loads(transactions.commit(batch, coarse=True))["compare"]]
-    assert keys == [b64("p/head/3"), b64("p/fence/3"), b64("p/head/")]
-    assert transactions.commit(errand, coarse=True) == transactions.commit(errand)
+    guards = {"head/3": 41, "fence/3": 12, "ids": 8, "node/a": 7, "stat/a": 8}
+    commit = Commit(3, Head(5, 6, 7), guards, {"data/a": b"A"}, (), b"journal", 41, 3)
+    assert json.loads(transactions.commit(commit, coarse=True)) == {
+        "compare": [
+            {"key": b64("p/head/3"), "target": "MOD", "result": "EQUAL", "mod_revision": 41},
+            {"key": b64("p/ids"), "target": "MOD", "result": "EQUAL", "mod_revision": 8},
+            {
+                "key": b64("p/head/"),
+                "range_end": b64("p/head0"),
+                "target": "MOD",
+                "result": "LESS",
+                "mod_revision": 42,
+            },
+        ],
+        "success": [
+            {"request_put": {"key": b64("p/data/a"), "value": b64("A")}},
+            {"request_put": {"key": b64("p/head/3"), "value": b64(HEAD)}},
+        ],
+    }
 
 
 async def test_guards_are_coarse_for_who_is_alone_and_fine_again_after_the_first_loss(any_etcd: Etcd) -> None:
@@ -243,18 +258,47 @@ async def test_guards_are_coarse_for_who_is_alone_and_fine_again_after_the_first
     any_etcd.wipe()
     async with opened(any_etcd) as store, opened(any_etcd) as other:
         one, two = await writers(store, other)
-        for number in range(ALONE + 2):
-            await one.commit({"node/a": b"%d" % number})
+        await one.commit({"node/a": b""})
+        for number in range(COARSE_AFTER + 2):
+            before = one.revision
+            assert (await one.commit_alone({"node/a": b"%d" % number})).previous == before
         seen = await store.head()
-        await two.commit({"node/elsewhere": b""})
+        theirs = await two.commit({"node/elsewhere": b""})
         absent = {"node/b": 0}
-        with pytest.raises(GuardFailed):
-            await one.commit({"node/b": b""}, absent, seen=seen)
+        with pytest.raises(GuardFailed) as caught:
+            await one.commit({"node/b": b""}, absent, seen=seen, newest=1)
+        assert caught.value == GuardFailed(theirs.revision, one.revision, one.head)
         for name in ("c", "d"):
-            await two.commit({"node/elsewhere": b""})
-            await one.commit({f"node/{name}": b""}, {f"node/{name}": 0}, seen=seen)
+            theirs = await two.commit({"node/elsewhere": b""})
+            ours = await one.commit({f"node/{name}": b""}, {f"node/{name}": 0}, seen=seen, newest=1)
+            assert ours.previous == theirs.revision
         with pytest.raises(GuardFailed):
             await one.commit({"node/c": b""}, {"node/c": 0})
+
+
+async def test_guards_of_who_is_alone_fail_when_something_is_taken_from_it(any_etcd: Etcd) -> None:
+    """Whoever rewrites our fence moves a head: that is noticed without a look at the fence."""
+    any_etcd.wipe()
+    async with opened(any_etcd) as store, opened(any_etcd) as other:
+        one, two = await writers(store, other)
+        for number in range(COARSE_AFTER + 2):
+            await one.commit_alone({"node/a": b"%d" % number})
+        taken = await two.commit({"fence/1": b"taken"}, {"node/x": 0})
+        with pytest.raises(GuardFailed) as caught:
+            await one.commit_alone({"node/a": b"late"})
+        assert caught.value == GuardFailed(taken.revision, one.revision, one.head)
+
+
+async def test_guards_are_fine_without_a_journal(any_etcd: Etcd) -> None:
+    """A batch is planned again when it loses, whatever it lost by; an errand takes a lost guard for an answer."""
+    any_etcd.wipe()
+    async with opened(any_etcd) as store, opened(any_etcd) as other:
+        one, two = await writers(store, other)
+        for number in range(COARSE_AFTER + 2):
+            await one.commit_alone({"node/a": b"%d" % number})
+        seen = one.revision
+        await two.commit({"node/elsewhere": b""})
+        await one.commit({"node/b": b""}, {"node/b": 0}, journal=b"", seen=seen, newest=1)
 
 
 async def test_coarse_guards_want_what_was_seen(any_etcd: Etcd) -> None:
@@ -265,14 +309,14 @@ async def test_coarse_guards_want_what_was_seen(any_etcd: Etcd) -> None:
     async with opened(any_etcd) as store, opened(any_etcd) as other:
         one, two = await writers(store, other)
         absent = {f"node/{number}": 0 for number in range(200)}  # more than a transaction holds
-        for number in range(ALONE + 2):
+        for number in range(COARSE_AFTER + 2):
             await one.commit({"node/a": b"%d" % number})
         lost = await store.head() + 1000  # keeper 2 had come to there
         with pytest.raises(GuardFailed):
             await one.commit({"node/lost/child": b""}, {"node/lost": lost}, seen=lost, newest=2)
         with pytest.raises(GuardFailed):
             await one.commit({"node/b": b""}, absent, seen=lost, newest=2)
-        for _ in range(ALONE + 2):
+        for _ in range(COARSE_AFTER + 2):
             there = (await two.commit({"node/a": b""})).revision
         await one.commit({"node/b": b""}, absent, seen=there, newest=2)
 
