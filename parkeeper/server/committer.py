@@ -17,7 +17,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final
 
@@ -28,6 +27,7 @@ from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
 from parkeeper.server.doubt import Ended, Sender, Superseded
+from parkeeper.server.errand import Errand
 from parkeeper.server.flusher import Flusher
 from parkeeper.server.gathering import Gathering
 from parkeeper.server.planner import Planner
@@ -52,23 +52,6 @@ HELD: Final = 0.02
 """Seconds between looks at requests that another keeper's ticket holds back."""
 
 
-@dataclass(slots=True, eq=False)
-class Errand:
-    """A commit of the keeper's own, guarded besides its head and fence.
-
-    Args:
-        guards, puts, deletes: item names.
-        fences: keepers whose fence is rewritten.
-        done: called with whether it happened; False when a guard failed.
-    """
-
-    guards: Mapping[str, int]
-    done: Callable[[bool], None]
-    puts: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
-    deletes: Sequence[str] = ()
-    fences: Sequence[int] = ()
-
-
 class Committer:
     """Plans, commits, and has applied.
 
@@ -80,6 +63,9 @@ class Committer:
         head: identity of the registration, our first commit; `head_rev` is its revision.
         flusher: sends what a commit answered: at once if nothing waits to be planned or if those who get it are
             waited for, else while the next one is under way.
+
+    Attributes:
+        gathering: how long it waits after a commit for those whom that answered.
     """
 
     def __init__(
@@ -109,7 +95,7 @@ class Committer:
         self._head_name, self._fence_name = f"head/{applier.keeper}", f"fence/{applier.keeper}"
         self._attempts = attempts
         self._sender = Sender(store, self._keeper, attempts, stats)
-        self._gathering = Gathering(lambda: len(planner), min(options.limits.batch, store.limits.batch))
+        self.gathering = Gathering(lambda: len(planner), min(options.limits.batch, store.limits.batch))
         self._trouble = Trouble(
             log, "the store did not take a commit; trying again", "the store takes commits again"
         )
@@ -133,13 +119,13 @@ class Committer:
         self._planner.queue.append(request)
         if not self._held:
             self._wake.set()
-        self._gathering.came()
+        self.gathering.came()
 
     def errand(self, errand: Errand) -> None:
         """Take an errand in; it goes before the next batch."""
         self._errands.append(errand)
         self._wake.set()
-        self._gathering.stop()
+        self.gathering.stop()
 
     def hold(self) -> None:
         """What is submitted until `let_go`, without a checkpoint in between, waits for that."""
@@ -314,7 +300,7 @@ class Committer:
             took = trio.current_time() - begun
             await self._applier.wait_for(receipt.revision)
             self._committed(batch)
-            await self._gathering.wait(len(batch.planned), took)
+            await self.gathering.wait(len(batch.planned), took)
 
     def _committed(self, batch: Batch[Request]) -> None:
         """Count a batch that happened, and have closes that go in parts go on."""
@@ -333,9 +319,10 @@ class Committer:
     ) -> Commit:
         """A commit of ours: guarded by our head and our fence (added to `guards`), besides what it rests on."""
         guards[self._head_name] = self.head_rev
-        guards[self._fence_name] = self._replica.registry.fences.get(self._keeper, 0)
-        seen, newest = self._replica.revision, self._replica.registry.newest
-        return Commit(self._keeper, head, guards, puts, deletes, journal, seen, newest)
+        seen, registry = self._replica.revision, self._replica.registry
+        guards[self._fence_name] = registry.fences.get(self._keeper, 0)
+        sole = len(registry.keepers) == 1
+        return Commit(self._keeper, head, guards, puts, deletes, journal, seen, registry.newest, sole)
 
     async def _send(self, commit: Commit, own: OwnCommit) -> Receipt:
         """Send it until its fate is known; moves our head, and applies it if its turn has come."""

@@ -5,6 +5,9 @@ on at once with what came meanwhile splits them into two halves for good, each o
 twice the commits, and a read and a send for each request of a connection that has two under way. So it waits for as many
 requests as it has just answered: at most `PART` of the time the commit took, and less where that brings nobody.
 
+Over a network nothing is under way then, so it first looks for them itself, as lingering does: who comes while it looks
+finds it awake, without a pass of the scheduler and with warm caches.
+
 (Sets in turn with the version before, two cores. etcd, 1 / 8 / 64 connections: +10 %, +30 %, +6 %, with a quarter less CPU
 for each at 8; SQLite, 64: +22 %. Where commits are as short as a client's round trip it costs more than it saves.)
 """
@@ -12,6 +15,7 @@ for each at 8; SQLite, 64: +22 %. Where commits are as short as a client's round
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 import trio
@@ -33,6 +37,9 @@ class Gathering:
     Args:
         waiting: how many requests wait to be planned.
         enough: how many one commit can hold.
+
+    Attributes:
+        glance: has those who ask within a moment submit what they want; whether anybody asked. None: nobody looks.
     """
 
     def __init__(self, waiting: Callable[[], int], enough: int) -> None:
@@ -41,6 +48,7 @@ class Gathering:
         self._part = PART
         self._wanted = 0
         self._came = trio.Event()
+        self.glance: Callable[[], bool] | None = None
 
     def came(self) -> None:
         """A request came."""
@@ -62,7 +70,16 @@ class Gathering:
         before = self._waiting()
         missing = min(answered, self._enough - before)
         longest = min(took * self._part, LONGEST)
-        if missing <= 0 or before + missing == 1 or longest < SHORTEST:
+        if missing <= 0:
+            return
+        if self.glance is not None:
+            end = perf_counter() + longest
+            while self.glance() and self._waiting() < before + missing and perf_counter() < end:
+                pass
+            if self._waiting() >= before + missing:
+                self._part = min(2 * self._part, PART)
+                return
+        if before + missing == 1 or longest < SHORTEST:
             return  # (a single client is waited for in any case, and that costs 50 us less)
         self._wanted = before + missing
         self._came = trio.Event()

@@ -30,8 +30,9 @@ from parkeeper.errors import (
 from parkeeper.options import Options
 from parkeeper.server.applier import Applier, OwnCommit
 from parkeeper.server.commit_stats import CommitStats
-from parkeeper.server.committer import Committer, Errand
+from parkeeper.server.committer import Committer
 from parkeeper.server.doubt import Ended, Sender
+from parkeeper.server.errand import Errand
 from parkeeper.server.expiry import Expiry
 from parkeeper.server.flusher import Flusher
 from parkeeper.server.follower import Follower
@@ -46,7 +47,7 @@ from parkeeper.server.sessions import LocalSessions
 from parkeeper.server.stats import ServerStats
 from parkeeper.server.syncer import Syncer
 from parkeeper.server.trouble import Seldom
-from parkeeper.store.facade import Commit, Head, Store
+from parkeeper.store.facade import Commit, Head, PatientStore, Store
 from parkeeper.tree import zxid
 from parkeeper.tree.encoding import encode_fence, encode_ids
 from parkeeper.tree.watches import WatchTable
@@ -262,6 +263,8 @@ class Incarnation:
         committer = self.committer
         readiness = Readiness(committer.hold, committer.let_go) if Readiness.available else None
         look: Callable[[], None] = (lambda: None) if readiness is None else readiness.look
+        if readiness is not None and not around.store.limits.inline:
+            committer.gathering.glance = readiness.glance
         expiry = Expiry(self.sessions, self.replica, self.committer.submit, look)
         self.expiry = expiry
         self.janitor = Janitor(
@@ -277,6 +280,8 @@ class Incarnation:
         ]  # fmt: skip
         if readiness is not None:
             tasks.append(readiness.run)
+        if isinstance(around.store, PatientStore):
+            tasks.append(around.store.watch_commits)
         for task in tasks:
             nursery.start_soon(self._guarded, task)
         self.services = Services(

@@ -15,7 +15,7 @@ import trio
 
 from parkeeper.errors import StoreError
 from parkeeper.options import Options
-from parkeeper.server.committer import Errand
+from parkeeper.server.errand import Errand
 from parkeeper.server.expiry import LATE, NOBODY
 from parkeeper.server.requests import Request, Silent
 from parkeeper.server.sessions import LocalSessions

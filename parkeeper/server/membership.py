@@ -19,8 +19,8 @@ from typing import Final
 import trio
 
 from parkeeper.errors import GuardFailed, InDoubt, NotApplied, Rejected, Unavailable
-from parkeeper.server.committer import Errand
 from parkeeper.server.doubt import Ended
+from parkeeper.server.errand import Errand
 from parkeeper.server.trouble import Trouble
 from parkeeper.store.facade import Store
 from parkeeper.tree.encoding import KeeperItem, encode_keeper

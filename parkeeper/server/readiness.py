@@ -28,6 +28,7 @@ from typing import Any, Final
 import trio
 
 from parkeeper.server import lingering
+from parkeeper.server.lingering import Lingering
 
 _EPOLL: Final[Any] = getattr(select, "epoll", None)  # (typed, it would be missed by type checkers elsewhere)
 _READABLE: Final = 1  # EPOLLIN
@@ -73,11 +74,24 @@ class Wakings(trio.abc.Instrument):
     """How often a task was put into the run queue.
 
     (`current_statistics` tells whether one is there, and asks for whatever else it tells, 4 to 8 us. This takes 0.8 us
-    whenever a task is woken.)
+    whenever a task is woken, so it begins to count only when somebody wants to know: over a network nobody does.)
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self._counts = False
+
+    def begin(self) -> None:
+        """Count from now on, if not yet."""
+        if not self._counts:
+            self._counts = True
+            trio.lowlevel.add_instrument(self)
+
+    def end(self) -> None:
+        """Count no more."""
+        if self._counts:
+            self._counts = False
+            trio.lowlevel.remove_instrument(self)
 
     def task_scheduled(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002 - Trio's signature
         """One more."""
@@ -100,7 +114,7 @@ class Readiness:
         self._ends = ends
         self._epoll = _EPOLL()
         self._parked: dict[int, _Parked] = {}
-        self._lingering = lingering.Lingering()
+        self._lingering, self._glancing = Lingering(), Lingering(most=lingering.FEW)
         self._wakings = Wakings()
 
     def __len__(self) -> int:
@@ -108,18 +122,18 @@ class Readiness:
 
     async def run(self) -> None:
         """Wait, and call turns, for ever. Whoever is parked when it is cancelled has to be cancelled as well."""
-        trio.lowlevel.add_instrument(self._wakings)
         try:
             with self._epoll:
                 while True:
                     woken = self._wakings.count + 1  # (only this task)
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
                     if self._round(self._epoll.poll(0, MOST)) and self._lingering.after_round():
+                        self._wakings.begin()  # (what was not counted the first time lets `_linger` end at once)
                         while self._linger(woken):
                             woken = self._wakings.count + 1
                             await trio.lowlevel.checkpoint()  # (costs half of what waiting does)
         finally:
-            trio.lowlevel.remove_instrument(self._wakings)
+            self._wakings.end()
 
     async def park(self, descriptor: int, turn: Turn) -> None:
         """Have `turn` called whenever the socket is readable, until it returns False.
@@ -156,6 +170,19 @@ class Readiness:
         if self._parked and not self._epoll.closed:
             self._round(self._epoll.poll(0, len(self._parked)))
 
+    def glance(self) -> bool:
+        """A round for those who can be read within a moment; whether there was anybody.
+
+        For a task that would go to sleep now, after it answered somebody: see `parkeeper.server.lingering`.
+        """
+        if not self._parked or self._epoll.closed or not self._glancing.after_round():
+            return False
+        ready = self._soon(lingering.GLANCE)
+        self._glancing.brought(bool(ready))
+        if ready:
+            self._round(ready)
+        return bool(ready)
+
     def _linger(self, woken: int) -> bool:
         """Further rounds, while they come soon and wake nobody.
 
@@ -166,7 +193,7 @@ class Readiness:
         """
         until = perf_counter() + lingering.LONGEST
         while self._wakings.count == woken:
-            ready = self._soon()
+            ready = self._soon(lingering.WINDOW)
             self._lingering.brought(bool(ready))
             if not ready or not self._round(ready):
                 return False
@@ -174,9 +201,9 @@ class Readiness:
                 break
         return self._wakings.count == woken
 
-    def _soon(self) -> list[tuple[int, int]]:
-        """Who can be read, if that is somebody before a moment is over. Others get the processor between two looks."""
-        until = perf_counter() + lingering.WINDOW
+    def _soon(self, window: float) -> list[tuple[int, int]]:
+        """Who can be read, if that is somebody within some seconds. Others get the processor between two looks."""
+        until = perf_counter() + window
         while True:
             ready: list[tuple[int, int]] = self._epoll.poll(0, MOST)
             if ready or perf_counter() > until:

@@ -12,12 +12,13 @@ import trio
 from trio.testing import MockClock
 
 from parkeeper.options import Limits, Options
-from parkeeper.server.committer import Errand
 from parkeeper.server.doubt import Sender
+from parkeeper.server.errand import Errand
 from parkeeper.server.incarnation import Incarnation
 from parkeeper.server.planner import HOLD
 from parkeeper.server.readiness import Readiness
 from parkeeper.store.facade import Commit, Receipt
+from parkeeper.store.keys import Layout
 from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.testing.faults import Before, Slow
 from parkeeper.tree.encoding import Turn, decode_turn, encode_turn
@@ -446,3 +447,25 @@ def incarnation_at(there: Stage) -> Incarnation:
     incarnation = there.keeper.incarnation
     assert incarnation is not None
     return incarnation
+
+
+async def test_a_commit_says_whether_another_keeper_is_there(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter may let its change stream rest while there is none."""
+    said: list[bool] = []
+    real = MemoryServer.commit
+
+    def commit(self: MemoryServer, commit: Commit, layout: Layout, by: object) -> int:
+        said.append(commit.sole)
+        return real(self, commit, layout, by)
+
+    async with Group(2) as (group, _):
+        client = await group.client(1)
+        monkeypatch.setattr(MemoryServer, "commit", commit)
+        assert await client.create("/a") == "/a"
+        assert said == [False]
+        await group.stop(0)
+        said.clear()
+        assert await client.create("/b") == "/b"
+        assert said == [True]

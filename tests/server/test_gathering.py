@@ -84,3 +84,62 @@ async def test_something_else_to_do_ends_it(autojump_clock: MockClock) -> None:
         await trio.testing.wait_all_tasks_blocked()
         queue.gathering.stop()
     assert trio.current_time() == 0
+
+
+class Looking(Queue):
+    """A gathering that looks for itself: how many requests each look brings."""
+
+    def __init__(self, *brings: int, waiting: int = 0) -> None:
+        super().__init__(waiting)
+        self.brings = list(brings)
+        self.gathering.glance = self.glance
+
+    def glance(self) -> bool:
+        if not self.brings:
+            return False
+        self.waiting += self.brings.pop(0)
+        return True
+
+
+async def test_it_looks_before_it_waits(autojump_clock: MockClock) -> None:
+    """As long as looks bring somebody and not all are there; what is missing then is waited for."""
+    queue = Looking(2, 0, 2, 7)
+    assert await queue.waited(4) == 0
+    assert (queue.waiting, queue.brings) == (4, [7])
+    queue = Looking(2)
+    assert await queue.waited(4, come=2, after=0.001) == pytest.approx(0.001)
+
+
+async def test_it_looks_for_a_single_client_too(autojump_clock: MockClock) -> None:
+    """And waits for it no longer, by itself: the committer does."""
+    assert await Looking(1).waited(1) == 0
+    queue = Looking(0)
+    assert await queue.waited(1) == 0
+    assert queue.brings == []
+
+
+async def test_it_looks_for_a_while_only(autojump_clock: MockClock) -> None:
+    """Those who ask for something else have no end, and tasks have to have their turn."""
+    queue = Looking()
+    looks = 0
+
+    def glance() -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    queue.gathering.glance = glance
+    with trio.fail_after(1):
+        await queue.waited(4)
+    assert looks > 1
+
+
+async def test_looks_that_bring_all_make_it_patient_again(autojump_clock: MockClock) -> None:
+    queue = Queue(1)
+    for _ in range(4):
+        await queue.waited(16)
+    assert await queue.waited(16) == pytest.approx(LEAST * TOOK)
+    queue.gathering.glance = lambda: setattr(queue, "waiting", 17) is None
+    assert await queue.waited(16) == 0
+    queue.waiting, queue.gathering.glance = 1, None
+    assert await queue.waited(16) == pytest.approx(2 * LEAST * TOOK)

@@ -248,16 +248,23 @@ async def test_no_moment_where_a_task_was_woken_before(pairs, patient) -> None:
 
 
 @needs_epoll
-async def test_wakings_are_counted_as_long_as_it_runs(pairs) -> None:
-    """Then its instrument is gone."""
-    readiness = Readiness()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(readiness.run)
+@pytest.mark.parametrize("may_follow", [True, False])
+async def test_wakings_are_counted_where_rounds_may_follow(pairs, may_follow: bool) -> None:
+    """From the first round on that may, until it ends; over a store with a network they cost every task something."""
+    ours, theirs = pairs()
+    around = Around(lambda _: may_follow)
+    wakings = around.readiness._wakings
+    async with running(around.readiness) as (readiness, nursery):
+        nursery.start_soon(readiness.park, ours.fileno(), lambda: bool(ours.recv(10)))
         await trio.testing.wait_all_tasks_blocked()
-        before = readiness._wakings.count
+        assert wakings.count == 0
+        theirs.sendall(b"?")
+        while not around.ended:
+            await trio.lowlevel.checkpoint()
+        await trio.testing.wait_all_tasks_blocked()
+        before = wakings.count
         await trio.lowlevel.checkpoint()
-        assert readiness._wakings.count > before
-        nursery.cancel_scope.cancel()
-    before = readiness._wakings.count
+        assert (wakings.count > before) is may_follow
+    before = wakings.count
     await trio.lowlevel.checkpoint()
-    assert readiness._wakings.count == before
+    assert wakings.count == before

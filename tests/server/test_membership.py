@@ -10,8 +10,8 @@ from trio.testing import MockClock
 
 from parkeeper.errors import NotApplied
 from parkeeper.options import Options
-from parkeeper.server.committer import Errand
 from parkeeper.server.doubt import Ended
+from parkeeper.server.errand import Errand
 from parkeeper.server.membership import Membership
 from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.testing.faults import LoseAnswer, Refuse

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 import trio
 import trio.testing
 
+from parkeeper.server import lingering
 from parkeeper.server import readiness as readiness_module
+from parkeeper.server.lingering import FEW, GLANCE
 from parkeeper.server.readiness import MANY, MOST, Readiness
 from tests.server.parking import Around, running
 
@@ -239,3 +243,51 @@ async def test_a_round_has_an_end(pairs, monkeypatch: pytest.MonkeyPatch, latest
             nursery.start_soon(readiness.park, ours.fileno(), turn)
         await over.wait()
     assert [rounds.count(number) for number in (1, 2)] == [turns, turns]
+
+
+# --- glances ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_glance_gives_those_a_turn_who_ask_within_a_moment(pairs, monkeypatch: pytest.MonkeyPatch):
+    """Those who have asked, and those who do while it looks; nobody else runs meanwhile."""
+    monkeypatch.setattr(lingering, "GLANCE", 20.0)
+    ours, theirs = pairs()
+    got: list[bytes] = []
+    around = Around()
+    async with running(around.readiness) as (readiness, nursery):
+        nursery.start_soon(readiness.park, ours.fileno(), lambda: bool(got.append(ours.recv(10)) or True))
+        await trio.testing.wait_all_tasks_blocked()
+        theirs.sendall(b"there")
+        assert readiness.glance()
+        threading.Timer(0.05, theirs.sendall, (b"soon",)).start()
+        assert readiness.glance()
+        assert got == [b"there", b"soon"]
+        assert around.begun == around.ended == 2
+
+
+async def test_a_glance_is_short_and_seldom_in_vain(pairs):
+    """What it costs a keeper whose clients think for a while between two requests is next to nothing."""
+    ours, theirs = pairs()
+    async with running() as (readiness, nursery):
+        assert not readiness.glance()  # nobody is parked: that is no reason to think that nobody comes
+        nursery.start_soon(readiness.park, ours.fileno(), lambda: bool(ours.recv(10)))
+        await trio.testing.wait_all_tasks_blocked()
+        looks: list[float] = []
+        for _ in range(20 * FEW):
+            begun = time.perf_counter()
+            assert not readiness.glance()
+            looks.append(time.perf_counter() - begun)
+        looks.sort()
+        assert looks[-20] > GLANCE / 2
+        assert looks[len(looks) // 2] < GLANCE / 2
+        theirs.sendall(b"?")
+        assert any(readiness.glance() for _ in range(FEW + 1))
+
+
+async def test_a_glance_after_the_end_sees_nobody(pairs):
+    """The task that waits is gone, and its epoll with it."""
+    ours, _ = pairs()
+    async with running() as (readiness, nursery):
+        nursery.start_soon(readiness.park, ours.fileno(), lambda: True)
+        await trio.testing.wait_all_tasks_blocked()
+    assert not readiness.glance()
