@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 from kazoo.client import KazooClient
@@ -27,7 +28,7 @@ from kazoo.handlers.threading import KazooTimeoutError
 from tests.keepers import Keepers
 from tests.processes import wait_for
 from tests.proxy import TcpProxy
-from tests.servers import four_letter_word
+from tests.servers import Etcd, four_letter_word
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,9 @@ ROOM = 50
 
 WARM = 12_000
 """Revisions after which a keeper has all the memory that it should ever need: a store's history of events is full."""
+
+COMPACTS = ("--auto-compaction-mode=revision", "--auto-compaction-retention=1000")
+"""How etcd is told to keep the last revisions only."""
 
 EXPECTED = (BadVersionError, NodeExistsError, NoNodeError, ConnectionLoss, SessionExpiredError)
 """What may come of clients that get in each other's way, on a network that breaks."""
@@ -167,11 +171,15 @@ def ephemerals(keepers: Keepers) -> int:
 
 @pytest.mark.soak
 @pytest.mark.timeout(2 * SECONDS + 900)
-@pytest.mark.parametrize("url", ["memory://", "sqlite"])
+@pytest.mark.parametrize("url", ["memory://", "sqlite", "etcd"])
 def test_a_long_mixed_load(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Six clients, a network that breaks, half an hour on each store; the last third needs no more than the first."""
     caplog.set_level(logging.ERROR, "kazoo")  # it reports each lost connection
-    with Keepers(url, tick_time=1000) as keepers, TcpProxy(*keepers.address) as proxy:
+    with ExitStack() as stack:
+        if url == "etcd":
+            url = stack.enter_context(Etcd(flags=COMPACTS)).url
+        keepers = stack.enter_context(Keepers(url, tick_time=1000))
+        proxy = stack.enter_context(TcpProxy(*keepers.address))
         with_care = KazooClient(hosts=keepers.hosts)
         with_care.start()
         with_care.ensure_path("/soak")
