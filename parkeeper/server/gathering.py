@@ -79,6 +79,7 @@ class Gathering:
             if self._waiting() >= before + missing:
                 self._part = min(2 * self._part, PART)
                 return
+            longest = end - perf_counter()
         if before + missing == 1 or longest < SHORTEST:
             return  # (a single client is waited for in any case, and that costs 50 us less)
         self._wanted = before + missing

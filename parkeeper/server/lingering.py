@@ -39,7 +39,7 @@ FEWEST_ROUNDS: Final = 8
 MOST_ROUNDS: Final = 1024
 """Rounds without a moment after one in vain."""
 
-FEW: Final = 32
+MOST_GLANCES: Final = 32
 """The same between glances, since a round is a commit then."""
 
 

@@ -114,7 +114,7 @@ class Readiness:
         self._ends = ends
         self._epoll = _EPOLL()
         self._parked: dict[int, _Parked] = {}
-        self._lingering, self._glancing = Lingering(), Lingering(most=lingering.FEW)
+        self._lingering, self._glancing = Lingering(), Lingering(most=lingering.MOST_GLANCES)
         self._wakings = Wakings()
 
     def __len__(self) -> int:

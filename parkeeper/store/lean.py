@@ -149,10 +149,12 @@ class LeanTransport(httpx.AsyncBaseTransport):
         else:
             connection.close()
 
-    def cut(self) -> None:
-        """Close the connections that are busy; who waits on one gets `httpx.ReadError`."""
-        for connection in list(self._busy):
+    def cut(self) -> bool:
+        """Close the connections that are busy; who waits on one gets `httpx.ReadError`. Whether there was any."""
+        busy = list(self._busy)
+        for connection in busy:
             connection.close()
+        return bool(busy)
 
     async def aclose(self) -> None:
         """Close all connections, the busy ones too; who waits on one gets `httpx.ReadError`."""

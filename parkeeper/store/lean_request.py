@@ -80,9 +80,8 @@ class Target:
 
     def encoded(self, content: bytes) -> bytes:
         """A request as it is sent."""
-        if (
-            content or self._method != "GET"
-        ):  # a server that expects a body is told that there is none: RFC 9110, 8.6
+        # A server that expects a body is told that there is none: RFC 9110 section 8.6.
+        if content or self._method != "GET":
             return b"%sContent-Length: %d\r\n\r\n%s" % (self._head, len(content), content)
         return self._head + b"\r\n"
 

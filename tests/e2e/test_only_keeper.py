@@ -15,8 +15,6 @@ from tests.keepers import Keepers
 from tests.processes import http, wait_for
 from tests.servers import Etcd
 
-FLAGS = ("--keeper-ttl", "3")  # a beat each second ends a rest
-
 
 class Writer:
     """Sets one znode again and again, each when the last was acknowledged.
@@ -80,7 +78,7 @@ def test_the_only_keeper_is_busy(version: str) -> None:
     """What strangers write is served, compaction disturbs nobody, and a keeper that joins is heard at once."""
     with (
         Etcd(version=version) as etcd,
-        Keepers(url=etcd.url, tick_time=500, flags=FLAGS) as keeper,
+        Keepers(url=etcd.url, tick_time=500) as keeper,
         connected(keeper.hosts) as busy,
         connected(keeper.hosts) as other,
     ):
@@ -100,7 +98,7 @@ def test_the_only_keeper_is_busy(version: str) -> None:
                 etcd.call("kv/compaction", {"revision": revision, "physical": True})
                 writer.beyond(50)
             with (
-                Keepers(url=etcd.url, tick_time=500, flags=FLAGS) as second,
+                Keepers(url=etcd.url, tick_time=500) as second,
                 connected(second.hosts) as far,
             ):
                 seen = threading.Event()

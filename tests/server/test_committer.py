@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from time import perf_counter
+from typing import NoReturn
 
 import pytest
 import trio
@@ -469,3 +470,28 @@ async def test_a_commit_says_whether_another_keeper_is_there(
         said.clear()
         assert await client.create("/b") == "/b"
         assert said == [True]
+
+
+async def test_a_store_that_limits_commits_by_itself_is_let_do_it(autojump_clock: MockClock) -> None:
+    """Its watch runs as long as the keeper lives, and no commit is given up by anybody else."""
+
+    class Patient(GatedStore):
+        watched = 0
+
+        async def watch_commits(self) -> NoReturn:
+            self.watched += 1
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.watched -= 1
+
+    store = Patient(MemoryServer())
+    async with stage(store=store) as staged:
+        client = await staged.client()
+        assert store.watched == 1
+        store.close_gate()
+        await client.send(create(1, "/a"))
+        await trio.sleep(5)
+        assert staged.keeper.commits.in_doubt == 0
+        store.open_gate()
+    assert store.watched == 0

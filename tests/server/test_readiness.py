@@ -13,7 +13,7 @@ import trio.testing
 
 from parkeeper.server import lingering
 from parkeeper.server import readiness as readiness_module
-from parkeeper.server.lingering import FEW, GLANCE
+from parkeeper.server.lingering import GLANCE, MOST_GLANCES
 from parkeeper.server.readiness import MANY, MOST, Readiness
 from tests.server.parking import Around, running
 
@@ -273,7 +273,7 @@ async def test_a_glance_is_short_and_seldom_in_vain(pairs):
         nursery.start_soon(readiness.park, ours.fileno(), lambda: bool(ours.recv(10)))
         await trio.testing.wait_all_tasks_blocked()
         looks: list[float] = []
-        for _ in range(20 * FEW):
+        for _ in range(20 * MOST_GLANCES):
             begun = time.perf_counter()
             assert not readiness.glance()
             looks.append(time.perf_counter() - begun)
@@ -281,7 +281,7 @@ async def test_a_glance_is_short_and_seldom_in_vain(pairs):
         assert looks[-20] > GLANCE / 2
         assert looks[len(looks) // 2] < GLANCE / 2
         theirs.sendall(b"?")
-        assert any(readiness.glance() for _ in range(FEW + 1))
+        assert any(readiness.glance() for _ in range(MOST_GLANCES + 1))
 
 
 async def test_a_glance_after_the_end_sees_nobody(pairs):

@@ -234,9 +234,10 @@ async def test_answer_that_ends_early(answer: bytes) -> None:
 # --- connections ----------------------------------------------------------------------------------------------
 
 
-async def test_connection_when_the_server_asks_to_close_it() -> None:
-    """`Connection: close` is heeded."""
-    answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
+@pytest.mark.parametrize("line", [b"HTTP/1.1 200 OK\r\nConnection: close", b"HTTP/1.0 200 OK"])
+async def test_connection_when_the_server_is_to_close_it(line: bytes) -> None:
+    """`Connection: close` is heeded, and HTTP/1.0 means it."""
+    answer = line + b"\r\nContent-Length: 2\r\n\r\nok"
     async with serving([answer], [OK]) as (server, transport):
         assert await ask(transport, server.request()) == (200, b"ok")
         with trio.fail_after(5):

@@ -7,7 +7,8 @@ the transaction (`txn`). Who loses by such a guard pays a round trip, so the fir
 The stream tells who is alone nothing but its own commits, which it knew from their answers, and that is not cheap: etcd
 writes every key and value once more as JSON, and we read it. But etcd counts every change of any key. So while each
 commit of ours has the revision that follows the last one's, nobody changed anything at all, and there is nothing to
-tell: the stream may be closed, and begin again later behind the last of these commits. It begins again at once when a
+tell: the stream may be closed, and begin again later behind the last of these commits that we have applied, as the next
+one says. (An answer may not reach us.) It begins again at once when a
 revision was skipped, when a commit fails or is in doubt, when a read names a commit that we don't know, and for our
 beats; and soon when no commits come any more.
 
@@ -36,12 +37,13 @@ BRISK = 0.24
 IDLE = 0.02
 """Seconds without a commit that end a rest."""
 
-SHORT = 3.0
-"""Seconds of a keeper TTL below which nothing rests: a beat is expected on the stream within a twelfth of it."""
+SHORT = 6.0
+"""Seconds of a keeper TTL below which nothing rests: a beat is expected on the stream within a twelfth of it, and a
+stream has to be opened for it, which is served 100 ms later."""
 
 
 class _Chain:
-    """Commits of ours at all revisions from `first` to `newest`, each applied when it was answered."""
+    """Commits of ours at all revisions from `first` to `newest`, each to be applied when it was answered."""
 
     def __init__(self, first: int, newest: int) -> None:
         self.first = first
@@ -78,15 +80,22 @@ class Alone:
         self._rests = rests
         self.newest = 0
         self._in_a_row = 0
+        self._applied = 0
         self._sole = False
         self._chain = _Chain(1, 0)
         self._wanted = trio.Event()
 
-    def suffices(self, commit: Commit) -> bool:
-        """Whether one guard over all heads is as good as one for each item.
+    def loaded(self) -> None:
+        """Everything is loaded anew: nothing is known of what was committed before."""
+        self.over()
+        self._applied = 0
+
+    def begins(self, commit: Commit) -> bool:
+        """A commit of ours is about to be sent. Whether one guard over all heads is as good as one for each item.
 
         Not for a commit without a journal: whoever makes that asks what became of each of its guards.
         """
+        self._applied = commit.seen
         alone = self._in_a_row >= COARSE_AFTER and commit.seen == self.newest
         return alone and commit.newest == commit.keeper and bool(commit.journal)
 
@@ -128,4 +137,4 @@ class Alone:
                 await wanted.wait()
                 break
         chain.slow()
-        return max(told, chain.newest) if chain.first <= told + 1 else told
+        return max(told, min(chain.newest, self._applied)) if chain.first <= told + 1 else told

@@ -44,8 +44,7 @@ REPEAT_LEFT = 5.0
 _LEADER = (b"Grpc-Metadata-hasleader", b"true")
 """Makes a member without a leader refuse at once, and provably not apply, instead of hanging for 7 s."""
 
-
-TARGETS: Final = 64
+TARGETS = 64
 """Targets kept for one member."""
 
 Headers = tuple[tuple[bytes, bytes], ...]

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import trio
 
-from parkeeper.errors import Compacted, InDoubt, NotApplied, StoreError, Unavailable, WentBack
+from parkeeper.errors import Compacted, InDoubt, NotApplied, Rejected, StoreError, Unavailable, WentBack
 from parkeeper.store.etcd.alone import SHORT, Alone
 from parkeeper.store.etcd.auth import Auth
 from parkeeper.store.etcd.calls import COMPACT, DELETE, LONGEST, PUT, RANGE, TXN, Calls, Endpoint
@@ -93,7 +93,7 @@ class EtcdStore:
 
     async def load(self) -> Snapshot:
         """Pages of about 4 MB, all at the first one's revision; from the start if that gets compacted meanwhile."""
-        self._alone.over()
+        self._alone.loaded()
         for _ in range(5):
             try:
                 snapshot, self._cluster = await load(self._calls, self.layout)
@@ -107,7 +107,7 @@ class EtcdStore:
     async def commit(self, commit: Commit) -> Receipt:
         """One transaction. GuardFailed may name this very commit: then it happened (see `_without_space`)."""
         alone = self._alone
-        coarse = alone.suffices(commit)
+        coarse = alone.begins(commit)
         try:
             happened = await self._try(commit, coarse)
         except BaseException:  # a cancel too: whatever went wrong, the next one has fine guards
@@ -129,8 +129,15 @@ class EtcdStore:
         if not coarse:
             return receipt(reply)
         if not reply.succeeded:
-            raise lost(commit, await self.survey())
+            raise lost(commit, await self._looked())
         return Receipt(reply.header.revision, commit.seen)
+
+    async def _looked(self) -> Survey:
+        """A survey after a commit that lost: whatever keeps it from being made is no verdict on that."""
+        try:
+            return await self.survey()
+        except Rejected as error:
+            raise Unavailable(f"what a commit lost to is not known: {error}") from error
 
     async def _sent(self, body: bytes) -> bytes:
         """A commit's answer, if it comes in time."""

@@ -51,6 +51,10 @@ log = logging.getLogger("parkeeper.store.etcd")
 CREATED_WITHIN = 5.0
 """Seconds until a watch must have answered that it exists; a member may accept connections and be stuck."""
 
+RESUMED_WITHIN = 1.0
+"""The same for one that rested: a store that is slow to answer may have been put back meanwhile, and a stream that is cut
+has the past proven before it goes on."""
+
 HELD = 4 << 20
 """Bytes of data events of which nobody knows whether they are a commit's: above it we ask instead of waiting."""
 
@@ -252,18 +256,18 @@ class Follower:
         room: Callable[[], bool],
     ) -> NoReturn:
         """One watch after the other, until one ends by itself; a token that was refused is renewed once."""
-        renewed = False
+        renewed, within = False, CREATED_WITHIN
         while True:
             token = self._calls.auth.headers
             try:
-                await self._watch(prefix, groups, take, room)
+                await self._watch(prefix, groups, take, room, within)
             except TokenRefused as error:
                 if renewed:
                     raise AccessDenied(f"etcd refuses a watch on {prefix.decode()!r}: {error}") from error
                 await self._renew(token)
                 renewed = True
             else:
-                renewed = False
+                renewed, within = False, RESUMED_WITHIN
                 groups.last = await self._alone.rest(groups.last)
                 self._assembly.skip(groups.last)
 
@@ -279,6 +283,7 @@ class Follower:
         groups: Groups,
         take: Callable[[list[Group]], None],
         room: Callable[[], bool],
+        within: float,
     ) -> None:
         """One watch, until it may rest or ends."""
         calls = self._calls
@@ -287,7 +292,7 @@ class Follower:
         message = calls.message(WATCH, encode(WatchRequest(create)), within=None)
         lines = Lines()
         try:
-            with trio.CancelScope(deadline=trio.current_time() + CREATED_WITHIN) as patience:
+            with trio.CancelScope(deadline=trio.current_time() + within) as patience:
                 async with Streaming(calls.clients.stream, message) as answer:
                     if answer.response.status_code != 200:
                         raise refusal(answer.response.status_code, await answer.read())
@@ -304,7 +309,7 @@ class Follower:
                         await self._until(room)
                     for line in lines.rest():
                         checked(parsed(line))
-            raise Cut("the watch ended" if not patience.cancelled_caught else "no watch within 5 s")
+            raise Cut("the watch ended" if not patience.cancelled_caught else f"no watch within {within:g} s")
         except (Unavailable, InDoubt, NotApplied, Rejected, Cut) as error:
             calls.leave(endpoint, error)
             raise Cut(str(error)) from error

@@ -1,14 +1,21 @@
 """How long a commit may take: by itself, and while somebody watches."""
 
+import ssl
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
+import trustme
 from trio.testing import MockClock
 
 from parkeeper.store.etcd import patience
 from parkeeper.store.etcd.patience import FIRST_TRY, Patience
+from parkeeper.store.etcd.store import EtcdStore
+from parkeeper.store.facade import Commit, Head
 from parkeeper.store.http import TimedOut
+from parkeeper.store.urls import StoreOptions
 from tests.proxy import TcpProxy
 from tests.servers import Etcd
 from tests.store.etcd.clusters import opened
@@ -19,7 +26,7 @@ LONGEST = 3.0
 
 async def test_commit_that_nobody_watches_limits_itself() -> None:
     """To twice as long after each that timed out, up to a bound; to the first time again after an answer."""
-    tries = Patience(lambda: None, LONGEST)
+    tries = Patience(lambda: True, LONGEST)
     limits = list[float]()
     for _ in range(3):
         limits.append(tries.begin())
@@ -36,8 +43,14 @@ async def test_commit_that_is_watched_is_cut_off_in_time(
     begins: float, doubts: int, autojump_clock: MockClock
 ) -> None:
     """Whenever it begins, and only once."""
-    cuts = list[float]()
-    tries = Patience(lambda: cuts.append(trio.current_time()), LONGEST)
+    cuts, cut_off = list[float](), trio.Event()
+
+    def cut() -> bool:
+        cuts.append(trio.current_time())
+        cut_off.set()
+        return True
+
+    tries = Patience(cut, LONGEST)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tries.watch)
         await trio.testing.wait_all_tasks_blocked()
@@ -47,9 +60,14 @@ async def test_commit_that_is_watched_is_cut_off_in_time(
         begun = trio.current_time()
         assert tries.begin() == float("inf")
         assert not tries.ended
+        await cut_off.wait()
+        await trio.testing.wait_all_tasks_blocked()
+        assert tries.ended
+        tries.end()
         await trio.sleep(10)
         assert cuts == [pytest.approx(begun + (1 + doubts) * FIRST_TRY)]
-        assert tries.ended
+        tries.begin()
+        assert not tries.ended
         nursery.cancel_scope.cancel()
     assert tries.begin() == (1 + doubts) * FIRST_TRY
 
@@ -57,7 +75,12 @@ async def test_commit_that_is_watched_is_cut_off_in_time(
 async def test_commits_that_end_are_not_cut_off(autojump_clock: MockClock) -> None:
     """However many there are while it sleeps."""
     cuts = list[float]()
-    tries = Patience(lambda: cuts.append(trio.current_time()), LONGEST)
+
+    def cut() -> bool:
+        cuts.append(trio.current_time())
+        return True
+
+    tries = Patience(cut, LONGEST)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(tries.watch)
         await trio.testing.wait_all_tasks_blocked()
@@ -68,6 +91,22 @@ async def test_commits_that_end_are_not_cut_off(autojump_clock: MockClock) -> No
         await trio.sleep(10)
         nursery.cancel_scope.cancel()
     assert cuts == []
+
+
+async def test_commit_without_a_connection_is_looked_at_again(autojump_clock: MockClock) -> None:
+    """There is nothing to cut off yet, and it may still be sent and never be answered. [it hung for ever]"""
+    connected = False
+    tries = Patience(lambda: connected, LONGEST)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tries.watch)
+        await trio.testing.wait_all_tasks_blocked()
+        tries.begin()
+        await trio.sleep(2.5 * FIRST_TRY)
+        assert not tries.ended
+        connected = True
+        await trio.sleep(FIRST_TRY)
+        assert tries.ended
+        nursery.cancel_scope.cancel()
 
 
 # --- against servers ------------------------------------------------------------------------------------------
@@ -114,4 +153,31 @@ async def test_commit_when_no_answer_comes(
         one.head, one.revision = plan.head or one.head, item.revision
         await one.commit({"node/b": b""})
         assert store._patience.seconds == 0.3
+        nursery.cancel_scope.cancel()
+
+
+async def test_commit_when_connecting_takes_long_and_no_answer_comes() -> None:
+    """It is in doubt all the same, a little later."""
+    said = trio.Event()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await trio.sleep(1.3)
+        server = trio.SSLStream(stream, context, server_side=True)
+        while await server.receive_some():
+            said.set()
+
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        with authority.cert_pem.tempfile() as ca_file:
+            port = listeners[0].socket.getsockname()[1]
+            store = EtcdStore([("localhost", port)], True, StoreOptions(ca_file=Path(ca_file)))
+        nursery.start_soon(store.watch_commits)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(10), pytest.raises(TimedOut):
+            await store.commit(Commit(1, Head(1, 1, 1), {}, {}, (), b"journal"))
+        assert said.is_set()
+        await store.aclose()
         nursery.cancel_scope.cancel()
