@@ -8,9 +8,8 @@ The stream tells who is alone nothing but its own commits, which it knew from th
 writes every key and value once more as JSON, and we read it. But etcd counts every change of any key. So while each
 commit of ours has the revision that follows the last one's, nobody changed anything at all, and there is nothing to
 tell: the stream may be closed, and begin again later behind the last of these commits that we have applied, as the next
-one says. (An answer may not reach us.) It begins again at once when a
-revision was skipped, when a commit fails or is in doubt, when a read names a commit that we don't know, and for our
-beats; and soon when no commits come any more.
+one says. (An answer may not reach us.) It begins again at once when a revision was skipped, when a commit fails or is in
+doubt, when a read names a commit that we don't know, and for our beats; and soon when no commits come any more.
 
 (etcd tells a watch that begins in the past only at its next look, 100 ms later at most. Who waits for another keeper's
 commit would feel that. So nothing rests where another keeper is registered.)
@@ -29,10 +28,10 @@ COARSE_AFTER = 8
 """Commits of ours in a row after which one guard over all heads will do."""
 
 RUN = 16
-"""Commits of ours without a revision between them, within `BRISK` seconds, that are worth a rest: a watch costs as much
-as two of them."""
+"""Commits of ours, without a revision between them, that are worth a rest: a watch costs as much as two of them."""
 
 BRISK = 0.24
+"""Seconds within which so many have to come."""
 
 IDLE = 0.02
 """Seconds without a commit that end a rest."""

@@ -59,6 +59,7 @@ _STAY = ("head/", "fence/", "keeper/", "ids", "meta")
 """Guards that a compare over head/ can't stand for. (No other item's name begins with `ids` or `meta`.)"""
 
 _STAY_ALONE = ("head/", "keeper/", "ids", "meta")
+"""The same where nobody else commits."""
 
 
 class Transactions:
