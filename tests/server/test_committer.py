@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from time import perf_counter
-from typing import NoReturn
 
 import pytest
 import trio
@@ -14,7 +13,6 @@ from trio.testing import MockClock
 
 from parkeeper.options import Limits, Options
 from parkeeper.server.doubt import Sender
-from parkeeper.server.errand import Errand
 from parkeeper.server.incarnation import Incarnation
 from parkeeper.server.planner import HOLD
 from parkeeper.server.readiness import Readiness
@@ -78,29 +76,6 @@ async def test_a_clean_stop_under_load_says_goodbye(autojump_clock: MockClock) -
         assert trio.current_time() - begun < OPTIONS.stop_grace / 2
         assert list(incarnation_of(group, 1).replica.registry.keepers) == [2]
         assert await group.move(clients[0], 1)
-
-
-async def test_an_errand_that_fails_over_our_own_fence_is_tried_again(autojump_clock: MockClock) -> None:
-    """That a session was taken from us says nothing of what the errand rests on."""
-    async with Group(2) as (group, stores):
-        client = await group.client(0)
-        done: list[bool] = []
-        with stores[0].commits.holding() as held:
-            incarnation_of(group, 0).committer.errand(Errand(guards={}, done=done.append, deletes=["turn/1"]))
-            await stores[0].commits.wait_entered(1)
-            assert await group.move(client, 1)
-            held.set()
-        await trio.testing.wait_all_tasks_blocked()
-        assert done == [True]
-
-
-async def test_an_errand_that_fails_over_its_own_guard_is_not(autojump_clock: MockClock) -> None:
-    """Whoever made it is told."""
-    async with Group(1) as (group, _):
-        done: list[bool] = []
-        incarnation_of(group, 0).committer.errand(Errand(guards={"keeper/1": 0}, done=done.append))
-        await trio.testing.wait_all_tasks_blocked()
-        assert done == [False]
 
 
 async def test_a_ticket_is_taken_down_when_nothing_waits(autojump_clock: MockClock) -> None:
@@ -470,28 +445,3 @@ async def test_a_commit_says_whether_another_keeper_is_there(
         said.clear()
         assert await client.create("/b") == "/b"
         assert said == [True]
-
-
-async def test_a_store_that_limits_commits_by_itself_is_let_do_it(autojump_clock: MockClock) -> None:
-    """Its watch runs as long as the keeper lives, and no commit is given up by anybody else."""
-
-    class Patient(GatedStore):
-        watched = 0
-
-        async def watch_commits(self) -> NoReturn:
-            self.watched += 1
-            try:
-                await trio.sleep_forever()
-            finally:
-                self.watched -= 1
-
-    store = Patient(MemoryServer())
-    async with stage(store=store) as staged:
-        client = await staged.client()
-        assert store.watched == 1
-        store.close_gate()
-        await client.send(create(1, "/a"))
-        await trio.sleep(5)
-        assert staged.keeper.commits.in_doubt == 0
-        store.open_gate()
-    assert store.watched == 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from itertools import count
+from typing import NoReturn
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from parkeeper.errors import GuardFailed, NotApplied
@@ -14,6 +16,7 @@ from parkeeper.store.facade import Commit, Head
 from parkeeper.store.memory import MemoryServer, MemoryStore
 from parkeeper.testing.faults import LoseAnswer, LoseRequest, Refuse, Straggle
 from parkeeper.testing.faulty import FaultyStore
+from tests.server.stage import GatedStore, create, stage
 
 FIRST = Head(7, 0, 1)
 
@@ -93,3 +96,28 @@ async def test_a_head_we_know_nothing_of_is_the_end(autojump_clock: MockClock) -
     await scene.register()
     with pytest.raises(Ended):
         await scene.sender.send(scene.commit(a=99), Head(8, 0, 1), scene.rev)
+
+
+async def test_a_store_that_limits_commits_by_itself_is_let_do_it(autojump_clock: MockClock) -> None:
+    """Its watch runs as long as the keeper lives, and no commit is given up by anybody else."""
+
+    class Patient(GatedStore):
+        watched = 0
+
+        async def watch_commits(self) -> NoReturn:
+            self.watched += 1
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.watched -= 1
+
+    store = Patient(MemoryServer())
+    async with stage(store=store) as staged:
+        client = await staged.client()
+        assert store.watched == 1
+        store.close_gate()
+        await client.send(create(1, "/a"))
+        await trio.sleep(5)
+        assert staged.keeper.commits.in_doubt == 0
+        store.open_gate()
+    assert store.watched == 0

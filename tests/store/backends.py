@@ -153,7 +153,9 @@ def etcd(version: str) -> Opener:
         async def forget(revision: int) -> None:
             server.call("kv/compaction", {"revision": str(revision)})
 
-        with patch("parkeeper.store.etcd.store.FIRST_TRY", 10.0):  # a busy machine makes no commit doubtful
+        with patch(
+            "parkeeper.store.etcd.patience.FIRST_TRY", 10.0
+        ):  # a busy machine makes no commit doubtful
             a, b = EtcdStore(endpoints, False, options), EtcdStore(endpoints, False, options)
             try:
                 await a.open()
