@@ -13,7 +13,7 @@ A request is never sent twice. An idle connection is looked at before it is used
 closed it or has sent anything unasked: so a server's restart costs no doubtful request but in the instant between
 that look and the send. A request that is cancelled, or whose answer is not read to its end, closes its connection.
 
-Of a request's `extensions`, `WITHIN` is heeded: seconds for the whole exchange (connecting included), and the body
+Of a request's `extensions`, `WITHIN` (`parkeeper.store.lean_request`) is heeded: seconds for the whole exchange (connecting included), and the body
 is read with the head. Without it the answer streams: its body waits in `response.extensions[BODY]`, a `Body`, to
 be read piece by piece with `read()` (httpx's own iteration leaves async generators to the garbage collector when
 it is left in the middle).
@@ -75,7 +75,7 @@ class LeanTransport(httpx.AsyncBaseTransport):
 
     async def _acquire(self, request: httpx.Request) -> Connection:
         target = target_of(request)
-        origin = origin_of(request) if target is None else target.origin
+        origin = origin_of(request.url) if target is None else target.origin
         try:
             self._slots.acquire_nowait()
         except trio.WouldBlock:
@@ -167,5 +167,5 @@ class LeanTransport(httpx.AsyncBaseTransport):
 def _encoded(request: httpx.Request) -> bytes:
     target, content = target_of(request), content_of(request)
     if target is None or content is None:
-        return request_head(request) + request.content
+        return request_head(request.method, request.url, request.headers) + b"\r\n" + request.content
     return target.encoded(content)

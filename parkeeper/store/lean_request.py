@@ -60,9 +60,8 @@ class Target:
         self._method = method
         self._url = url
         self._headers = httpx.Headers(lines)
-        request = httpx.Request(method, url, headers=self._headers, stream=Whole(b""))
-        self.origin = origin_of(request)
-        self._head = request_head(request)[:-2]
+        self.origin = origin_of(url)
+        self._head = request_head(method, url, self._headers)
 
     def request(self, content: bytes = b"", *, within: float | None) -> httpx.Request:
         """A request, ready to be sent.
@@ -92,14 +91,13 @@ def target_of(request: httpx.Request) -> Target | None:
     return target if isinstance(target, Target) else None
 
 
-def origin_of(request: httpx.Request) -> Origin:
-    """Where a request is to be sent."""
-    url = request.url
+def origin_of(url: httpx.URL) -> Origin:
+    """Where a request for it is to be sent."""
     return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
-def request_head(request: httpx.Request) -> bytes:
-    """The request line and the headers, with the empty line behind them."""
-    lines = [b"%s %s HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
-    lines += [b"%s: %s" % pair for pair in request.headers.raw]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+def request_head(method: str, url: httpx.URL, headers: httpx.Headers) -> bytes:
+    """The request line and the headers, without the empty line behind them."""
+    lines = [b"%s %s HTTP/1.1\r\n" % (method.encode("ascii"), url.raw_path)]
+    lines += [b"%s: %s\r\n" % pair for pair in headers.raw]
+    return b"".join(lines)

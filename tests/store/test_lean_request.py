@@ -39,11 +39,9 @@ def test_target_says_how_long_a_body_is(method: str, content: bytes, end: bytes)
     ],
 )
 def test_origin_of_a_target(url: str, origin: tuple[str, str, int]) -> None:
-    """As of a request that httpx makes."""
+    """As of the request that is made of it."""
     target = Target("GET", httpx.URL(url))
-    assert (
-        target.origin == origin == origin_of(httpx.Request("GET", url)) == origin_of(target.request(within=1))
-    )
+    assert target.origin == origin == origin_of(target.request(within=1).url)
 
 
 def test_request_of_a_target_is_one_for_httpx_too() -> None:
@@ -51,7 +49,8 @@ def test_request_of_a_target_is_one_for_httpx_too() -> None:
     target = Target("PUT", httpx.URL("http://h:1/p"))
     request = target.request(b"body", within=2.0)
     assert (target_of(request), content_of(request), request.extensions[WITHIN]) == (target, b"body", 2.0)
-    assert request_head(request) == b"PUT /p HTTP/1.1\r\nHost: h:1\r\nAccept-Encoding: identity\r\n\r\n"
+    head = request_head(request.method, request.url, request.headers)
+    assert head == b"PUT /p HTTP/1.1\r\nHost: h:1\r\nAccept-Encoding: identity\r\n"
     assert WITHIN not in target.request(within=None).extensions
     assert target_of(httpx.Request("PUT", "http://h:1/p")) is None
 

@@ -169,7 +169,7 @@ class Calls:
         """
         at = self._at
         separator = "&" if "?" in path else "?"
-        # (Each path is asked once: nothing is gained by a target, nor lost.)
+        # (For one request: the path is another one each time.)
         target = self._target("GET", f"{self._origins[at]}/v1/{path}{self._dc and separator + self._dc[1:]}")
         client = self.clients.stream if stream else self.clients.rest
         settled = False
