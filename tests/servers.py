@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import socket
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,6 +90,15 @@ class Etcd(Cluster):
     def url(self) -> str:
         """As `--backend-url` takes it: `etcd://host:port,...` or `etcds://...`."""
         return f"{'etcds' if self.scheme == 'https' else 'etcd'}://{','.join(self.endpoints)}"
+
+    def put(self, key: str, value: bytes | None) -> int:
+        """Write a key as any native program may (None: delete it); returns the revision."""
+        body = {"key": b64encode(key.encode()).decode()}
+        if value is None:
+            said = self.call("kv/deleterange", body)
+        else:
+            said = self.call("kv/put", body | {"value": b64encode(value).decode()})
+        return int(said["header"]["revision"])
 
     def call(self, path: str, body: object, member: int = 0) -> dict[str, Any]:
         """One call of the plain JSON gateway, such as `call("kv/range", {"key": ...})`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -56,11 +55,6 @@ def watchers(etcd: Etcd) -> int:
     return int(found[1])
 
 
-def put(etcd: Etcd, key: str, value: bytes) -> int:
-    said = etcd.call("kv/put", {"key": b64encode(key.encode()).decode(), "value": b64encode(value).decode()})
-    return int(said["header"]["revision"])
-
-
 @contextmanager
 def connected(hosts: str) -> Iterator[KazooClient]:
     client = KazooClient(hosts=hosts, timeout=10)
@@ -92,7 +86,7 @@ def test_the_only_keeper_is_busy(version: str) -> None:
             writer.beyond(50)
             wait_for(lambda: watchers(etcd) == 0, "the stream rests")
             for number in range(5):
-                revision = put(etcd, "parkeeper/data/native", b"theirs %d" % number)
+                revision = etcd.put("parkeeper/data/native", b"theirs %d" % number)
                 wait_for(lambda n=number: other.get("/native")[0] == b"theirs %d" % n, "a stranger's bytes")
                 writer.beyond(50)
                 etcd.call("kv/compaction", {"revision": revision, "physical": True})

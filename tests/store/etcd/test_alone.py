@@ -1,6 +1,5 @@
 """Who is alone in committing: when the change stream rests, what ends a rest, and that nothing is lost by it."""
 
-from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self
@@ -208,7 +207,7 @@ async def test_rest_ends_when_no_commits_come(
     async with opened(any_etcd) as store:
         one = await sole(store)
         async with resting(store, one, rests) as listener:
-            put(any_etcd, "data/x", b"strange")
+            any_etcd.put("parkeeper/data/x", b"strange")
             await listener.until(lambda listener: "data/x" in [change.name for change in listener.changes])
 
 
@@ -220,24 +219,32 @@ async def test_rest_ends_when_anybody_writes_anything(any_etcd: Etcd, rests: Res
         one = await sole(store)
         async with resting(store, one, rests) as listener:
             await one.commit_alone({"stat/a": b""})
-            strange = put(any_etcd, key, b"strange")
+            strange = any_etcd.put(f"parkeeper/{key}", b"strange")
             ours = (await one.commit_alone({"stat/a": b""})).revision
             await listener.reaches(ours)
         told = [event.revision for event in listener.events]
         assert told[-2:] == [strange, ours] if key == "data/x" else told[-1] == ours
 
 
+@asynccontextmanager
+async def background(rest: Alone, told: int) -> AsyncIterator[list[int]]:
+    """A stream that rests; at the end, when it rests no longer, the revision behind which it begins again."""
+    upto = list[int]()
+
+    async def wait() -> None:
+        upto.append(await rest.rest(told))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        yield upto
+
+
 async def test_rest_goes_on_while_commits_come(autojump_clock: MockClock) -> None:
     """A commit within each `IDLE` seconds: it is the last one that counts."""
     rest = Alone(rests=True)
     revision = run(rest, 2 * RUN)
-    upto = list[int]()
-
-    async def wait() -> None:
-        upto.append(await rest.rest(revision))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
+    async with background(rest, revision) as upto:
         for number in range(4):
             await trio.sleep(0.9 * alone.IDLE)
             run(rest, 1, revision + number)
@@ -267,14 +274,7 @@ async def test_rest_that_ends_by_a_doubt_knows_what_it_knew_before(
     """Nothing of the commits that follow the doubt; and nothing at all if everything is loaded anew meanwhile."""
     rest = Alone(rests=True)
     newest = run(rest, 3 * RUN, 100)
-    upto = list[int]()
-
-    async def wait() -> None:
-        upto.append(await rest.rest(100))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
-        await trio.testing.wait_all_tasks_blocked()
+    async with background(rest, 100) as upto:
         rest.begins(commit_at(newest))
         rest.over()
         if anew:
@@ -289,14 +289,7 @@ async def test_commit_whose_answer_did_not_reach_us_is_told(autojump_clock: Mock
     """The adapter knows that it happened, we don't: it is sent again, and found. [it was waited for, for ever]"""
     rest = Alone(rests=True)
     newest = run(rest, 3 * RUN, 100)
-    upto = list[int]()
-
-    async def wait() -> None:
-        upto.append(await rest.rest(100))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
-        await trio.testing.wait_all_tasks_blocked()
+    async with background(rest, 100) as upto:
         run(rest, 1, newest)  # its answer is lost on the way
         rest.begins(commit_at(newest))
         rest.over()
@@ -361,21 +354,15 @@ async def test_compaction_while_the_stream_rests(any_etcd: Etcd, rests: Rests) -
             await listener.reaches(beat)
 
 
-def put(etcd: Etcd, item: str, value: bytes) -> int:
-    key = b64encode(f"parkeeper/{item}".encode()).decode()
-    said = etcd.call("kv/put", {"key": key, "value": b64encode(value).decode()})
-    return int(said["header"]["revision"])
-
-
-async def test_position_after_a_rest(any_etcd: Etcd, rests: Rests, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_position_after_a_rest(any_etcd: Etcd, rests: Rests) -> None:
     """Whoever follows next begins behind it too: what is before may be compacted."""
-    monkeypatch.setattr(alone, "IDLE", 0.02)
     any_etcd.wipe()
     async with opened(any_etcd, StoreOptions(compact=True)) as store:
         one = await sole(store)
         async with resting(store, one, rests) as listener:
             for _ in range(5):
                 applied, newest = one.revision, (await one.commit_alone({"stat/a": b""})).revision
+            store._alone.wake()
             await rests.over.wait()
         await store.compact(applied)
         async with listening(store, max(event.revision for event in listener.events)) as later:

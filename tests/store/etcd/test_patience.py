@@ -156,12 +156,13 @@ async def test_commit_when_no_answer_comes(
         nursery.cancel_scope.cancel()
 
 
-async def test_commit_when_connecting_takes_long_and_no_answer_comes() -> None:
+async def test_commit_when_connecting_takes_long_and_no_answer_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in doubt all the same, a little later."""
+    monkeypatch.setattr(patience, "FIRST_TRY", 0.2)
     said = trio.Event()
 
     async def serve(stream: trio.SocketStream) -> None:
-        await trio.sleep(1.3)
+        await trio.sleep(0.3)
         server = trio.SSLStream(stream, context, server_side=True)
         while await server.receive_some():
             said.set()

@@ -327,11 +327,7 @@ def through(store: EtcdStore, monkeypatch: pytest.MonkeyPatch, proxy: TcpProxy, 
 
 
 async def stranger(etcd: Etcd, key: str, value: bytes | None) -> None:
-    body = {"key": b64encode(key.encode()).decode()}
-    if value is None:
-        await trio.to_thread.run_sync(etcd.call, "kv/deleterange", body)
-    else:
-        await trio.to_thread.run_sync(etcd.call, "kv/put", body | {"value": b64encode(value).decode()})
+    await trio.to_thread.run_sync(etcd.put, key, value)
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
