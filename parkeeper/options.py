@@ -71,6 +71,8 @@ class Options:
         store_wait: seconds to wait at start for a store that cannot be reached.
         stop_grace: seconds a clean stop may take for commits in flight and replies.
         addresses: what this keeper tells others of itself, `host:port`.
+        own_process: whether nobody else has anything in this thread: it may then sleep in Trio's stead
+            (`parkeeper.server.dozing`).
         limits: see `Limits`.
     """
 
@@ -90,6 +92,7 @@ class Options:
     store_wait: float = 30.0
     stop_grace: float = 10.0
     addresses: tuple[str, ...] = ()
+    own_process: bool = False
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -301,6 +301,7 @@ def serve(
         compact=compact,
         store_wait=store_wait,
         stop_grace=stop_grace,
+        own_process=True,
         limits=Limits(frame=jute_maxbuffer),
     )
     store = StoreOptions(

@@ -261,7 +261,9 @@ class Incarnation:
         self.membership.errand = self.committer.errand
         self.sessions.start(self.keeper)
         committer = self.committer
-        readiness = Readiness(committer.hold, committer.let_go) if Readiness.available else None
+        readiness = (
+            Readiness(committer.hold, committer.let_go, options.own_process) if Readiness.available else None
+        )
         look: Callable[[], None] = (lambda: None) if readiness is None else readiness.look
         if readiness is not None and not around.store.limits.inline:
             committer.gathering.glance = readiness.glance

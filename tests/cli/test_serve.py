@@ -80,7 +80,7 @@ def test_defaults_are_the_promised_ones(planned, monkeypatch, tmp_path):
     plan = planned()
     assert plan.url == f"sqlite://{tmp_path}/parkeeper/parkeeper.db"
     assert [str(each) for each in plan.bind] == ["0.0.0.0:2181"]
-    assert plan.options == Options()
+    assert plan.options == Options(own_process=True)
     assert plan.store == StoreOptions()
     assert (plan.ready_file, plan.workers, plan.level, plan.form) == (None, 1, Level.INFO, Format.TEXT)
 

@@ -26,10 +26,10 @@ async def running(readiness: Readiness | None = None) -> AsyncIterator[tuple[Rea
 class Around:
     """What is called around rounds: counts them, and says whether another one may follow."""
 
-    def __init__(self, may_follow: Callable[[int], bool] = lambda _: True) -> None:
+    def __init__(self, may_follow: Callable[[int], bool] = lambda _: True, dozes: bool = False) -> None:
         self.begun = self.ended = 0
         self._may_follow = may_follow
-        self.readiness = Readiness(self._begins, self._ends)
+        self.readiness = Readiness(self._begins, self._ends, dozes)
 
     def _begins(self) -> None:
         assert self.begun == self.ended
