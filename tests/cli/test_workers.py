@@ -62,7 +62,12 @@ def test_every_worker_answers_on_the_one_port(crew):
     assert workers(crew) == {"1/2", "2/2"}
     assert re.search(r"^zk_parkeeper_worker\t[12]$", crew.word("mntr"), re.MULTILINE)
     assert re.search(r"^parkeeper\.worker=[12]/2$", crew.word("envi"), re.MULTILINE)
-    assert {re.search(r"Mode: (\w+)", crew.word("srvr"))[1] for _ in range(40)} == {"leader", "follower"}
+
+    def modes() -> set[str]:
+        return {re.search(r"Mode: (\w+)", crew.word("srvr"))[1] for _ in range(40)}
+
+    # (Until the first has heard of the second it is the only one.)
+    wait_for(lambda: modes() == {"leader", "follower"}, "a leader and a follower")
 
 
 def test_clients_of_different_workers_see_one_tree(crew):
