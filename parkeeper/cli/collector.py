@@ -13,7 +13,7 @@ no less with more). But not much less often: what is counted are objects allocat
 its sight. Where each commit puts one out of the store's history, tens of thousands are young before it starts. (SQLite,
 100,000 znodes, 3 to 5 s each of sets, creates, ephemerals and new connections, compiled: with 5,000, and four looks at the
 youngest for one at those that outlived one, it took 11.4 ms at most, with 5,000 and every second look 6.5 ms, with 2,000
-and every second 3.2 ms; and 1 % of the processor in sets, 8 x 32, instead of 0.2 %.)
+and every second 3.4 ms; and 1 to 4 % of the processor in sets, 8 x 32, instead of 0.2 %. In turn they were as many.)
 
 Only for processes of our own: an embedded keeper leaves the collector to its host.
 """
