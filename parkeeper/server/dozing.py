@@ -7,8 +7,8 @@ into our task and back. Nothing in it is needed to answer a ping.
 So after a round that woke nobody the task that waits for parked sockets may wait for whatever Trio would wait for, and go
 on with its own rounds until there is something for Trio:
 
-* a task to run. It begins only in a pass that has no other task, of which Trio's queue was empty and whose wait woke
-  nobody else (`Wakings`); and ends with a round that wakes one;
+* a task to run: so it begins only in a pass that has no other one (`Wakings` tells), and ends with a round that wakes
+  one;
 * a socket, a thread or a signal: all of them show in Trio's epoll, and an epoll can be waited for like a socket;
 * a deadline: Trio says when the next one comes, whenever it waits.
 
@@ -36,8 +36,11 @@ from typing import Any, Final
 
 log = logging.getLogger(__name__)
 
-_EPOLL: Final[Any] = getattr(select, "epoll", None)  # (typed, it would be missed by type checkers elsewhere)
-_READABLE: Final = 1  # EPOLLIN
+EPOLL: Final[Any] = getattr(select, "epoll", None)
+"""Makes one; None where the system has none. (Typed, it would be missed by type checkers there.)"""
+
+READABLE: Final = 1
+"""What an epoll is asked for: EPOLLIN."""
 
 LONGEST = 0.02
 """Seconds that one doze takes at most: see what is said of deadlines above."""
@@ -79,10 +82,10 @@ class NestedEpoll:
 
     def __init__(self, parked: int, scheduler: int) -> None:
         self._scheduler = scheduler
-        self._both = _EPOLL()
+        self._both = EPOLL()
         try:
-            self._both.register(parked, _READABLE)
-            self._both.register(scheduler, _READABLE)
+            self._both.register(parked, READABLE)
+            self._both.register(scheduler, READABLE)
         except OSError:
             self._both.close()
             raise

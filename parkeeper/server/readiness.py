@@ -21,19 +21,15 @@ pipelined: 1.0, 1.5, 1.5, 1.3 times as many a second.)
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from parkeeper.server import dozing, lingering
-from parkeeper.server.dozing import NestedEpoll, nest
+from parkeeper.server.dozing import EPOLL, READABLE, NestedEpoll, nest
 from parkeeper.server.lingering import Lingering
-
-_EPOLL: Final[Any] = getattr(select, "epoll", None)  # (typed, it would be missed by type checkers elsewhere)
-_READABLE: Final = 1  # EPOLLIN
 
 MOST: Final = 64
 """Turns in one round, before other tasks go on. Whoever is ready beyond that comes first in the next one."""
@@ -96,7 +92,6 @@ class Wakings(trio.abc.Instrument):
         """Count from now on, if not yet."""
         if not self._counts:
             self._counts = True
-            self.alone = -1
             trio.lowlevel.add_instrument(self)
 
     def end(self) -> None:
@@ -124,7 +119,7 @@ class Readiness:
         dozes: whether it may sleep in the scheduler's stead: nobody else has anything in this thread.
     """
 
-    available: Final = _EPOLL is not None
+    available: Final = EPOLL is not None
     """Whether this system has epoll."""
 
     def __init__(
@@ -135,7 +130,7 @@ class Readiness:
     ) -> None:
         self._begins = begins
         self._ends = ends
-        self._epoll = _EPOLL()
+        self._epoll = EPOLL()
         self._parked: dict[int, _Parked] = {}
         self._lingering, self._glancing = Lingering(), Lingering(most=lingering.MOST_GLANCES)
         self._wakings = Wakings()
@@ -181,7 +176,7 @@ class Readiness:
         """
         if self._epoll.closed:
             await trio.sleep_forever()
-        self._epoll.register(descriptor, _READABLE)
+        self._epoll.register(descriptor, READABLE)
         entry = self._parked[descriptor] = _Parked(turn, trio.lowlevel.current_task())
 
         def abort(_: object) -> trio.lowlevel.Abort:
