@@ -71,7 +71,7 @@ class Options:
         store_wait: seconds to wait at start for a store that cannot be reached.
         stop_grace: seconds a clean stop may take for commits in flight and replies.
         addresses: what this keeper tells others of itself, `host:port`.
-        own_process: whether nobody else has anything in this thread: it may then sleep in Trio's stead
+        own_process: whether Trio's run and its thread are parkeeper's alone: it may then sleep in Trio's stead
             (`parkeeper.server.dozing`).
         limits: see `Limits`.
     """

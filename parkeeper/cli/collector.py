@@ -27,7 +27,7 @@ YOUNG: Final = 2_000
 """Objects allocated, less those freed, between two collections of the youngest."""
 
 OLDER: Final = 0
-"""Collections of the youngest, but for one, after which those that outlived one are looked at once more."""
+"""After so many collections of the youngest, and one more, the next looks at those that outlived one as well."""
 
 
 def wait() -> None:

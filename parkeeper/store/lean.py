@@ -13,10 +13,10 @@ A request is never sent twice. An idle connection is looked at before it is used
 closed it or has sent anything unasked: so a server's restart costs no doubtful request but in the instant between
 that look and the send. A request that is cancelled, or whose answer is not read to its end, closes its connection.
 
-Of a request's `extensions`, `WITHIN` (`parkeeper.store.lean_request`) is heeded: seconds for the whole exchange (connecting included), and the body
-is read with the head. Without it the answer streams: its body waits in `response.extensions[BODY]`, a `Body`, to
-be read piece by piece with `read()` (httpx's own iteration leaves async generators to the garbage collector when
-it is left in the middle).
+Of a request's `extensions`, `WITHIN` (`parkeeper.store.lean_request`) is heeded: seconds for the whole exchange
+(connecting included), and the body is read with the head. Without it the answer streams: its body waits in
+`response.extensions[BODY]`, a `Body`, to be read piece by piece with `read()` (httpx's own iteration leaves async
+generators to the garbage collector when it is left in the middle).
 """
 
 from __future__ import annotations

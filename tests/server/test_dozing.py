@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import trio
-import trio.lowlevel
 import trio.testing
 
 from parkeeper.server import dozing, lingering
@@ -182,7 +181,7 @@ async def asking(
 
 
 async def test_rounds_follow_each_other_without_the_scheduler(pairs, passes: list[int]) -> None:
-    """But for the first, after which it is not known whom else that pass woke."""
+    """But for the first, and the one that ends it."""
     client = Client(*pairs())
     async with asking(client, 200):
         pass
@@ -228,9 +227,8 @@ async def a_task_that_a_turn_woke(client: Client) -> None:
     wake = trio.Event()
     client.at(20, wake.set)
     await wake.wait()
-    assert (
-        client.asked <= 21
-    )  # one more round at most: whose turn is the first in a pass is a matter of chance
+    # (One more round at most: whose turn is the first in a pass is a matter of chance.)
+    assert client.asked <= 21
 
 
 async def a_deadline(client: Client) -> None:
